@@ -1,0 +1,1 @@
+//! The states of a delivery, a part and a message, and which changes are allowed.
