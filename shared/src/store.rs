@@ -1,0 +1,16 @@
+//! Postgres: SQL, and nothing but SQL. One statement a function, named for what it does; its comment says what makes
+//! it safe under concurrency. One lock order everywhere: lane, delivery, part, each `for no key update`.
+//!
+//! The reference for the lane statements is the prototype that survived its attack; each rule is a failure seen.
+pub mod accept;
+pub mod answers;
+pub mod connection;
+pub mod hear;
+pub mod lanes;
+pub mod look_up;
+pub mod records;
+pub mod rejected;
+pub mod rooms;
+pub mod sweep;
+
+pub use connection::{Store, StoreError};

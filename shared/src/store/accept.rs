@@ -1,0 +1,113 @@
+//! Accept: stores messages with their planned deliveries, idempotent on (uid, room).
+use serde_json::Value;
+
+use super::connection::{Store, StoreError};
+
+/// One statement. Rows are inserted in the order of their keys (two doors with the same uids in other order would
+/// deadlock) while `qseq` is drawn in the order given. The upsert on `messages` gives back the row that is really
+/// there, also one that a concurrent accept has just committed: its `accepted_by` tells whose deliveries count. A row
+/// without content hash was written by a producer's record that came first: the original fills it in.
+const ACCEPT: &str = "
+with input as materialized (
+  select e.ord, e.m->>'uid' as uid, e.m from jsonb_array_elements($1::jsonb) with ordinality e(m, ord)),
+msg as (
+  insert into messages as x (uid, given_uid, short_uid, source, door, sent_by, verdict, verdict_reason, priority,
+                             sender_hash, sender_sealed, body, body_sealed, media_sealed, content_hash, accepted_by,
+                             reply_to, correlation_id, ack_url, answer)
+  select uid, m->>'given_uid', m->>'short_uid', m->>'source', m->>'door', m->>'sent_by', m->>'verdict',
+         m->>'verdict_reason', (m->>'priority')::smallint, decode(m->>'sender_hash', 'base64'),
+         decode(m->>'sender_sealed', 'base64'), m->>'body', decode(m->>'body_sealed', 'base64'),
+         decode(m->>'media_sealed', 'base64'), decode(m->>'content_hash', 'base64'), $2::text,
+         m->>'reply_to', m->>'correlation_id', (m->>'ack_url')::boolean, m->>'answer'
+  from input order by uid
+  on conflict (uid) do update set
+    repeats = x.repeats + 1,
+    accepted_by = case when x.content_hash is null then excluded.accepted_by else x.accepted_by end,
+    source = case when x.content_hash is null then excluded.source else x.source end,
+    verdict = case when x.content_hash is null then excluded.verdict else x.verdict end,
+    verdict_reason = case when x.content_hash is null then excluded.verdict_reason else x.verdict_reason end,
+    priority = case when x.content_hash is null then excluded.priority else x.priority end,
+    sent_by = case when x.content_hash is null then excluded.sent_by else x.sent_by end,
+    door = case when x.content_hash is null then excluded.door else x.door end,
+    sender_hash = case when x.content_hash is null then excluded.sender_hash else x.sender_hash end,
+    sender_sealed = case when x.content_hash is null then excluded.sender_sealed else x.sender_sealed end,
+    body = case when x.content_hash is null then excluded.body else x.body end,
+    body_sealed = case when x.content_hash is null then excluded.body_sealed else x.body_sealed end,
+    media_sealed = case when x.content_hash is null then excluded.media_sealed else x.media_sealed end,
+    content_hash = coalesce(x.content_hash, excluded.content_hash),
+    reply_to = case when excluded.answer = 'due' and coalesce(x.content_hash = excluded.content_hash, true)
+                    then excluded.reply_to else x.reply_to end,
+    correlation_id = case when excluded.answer = 'due' and coalesce(x.content_hash = excluded.content_hash, true)
+                          then excluded.correlation_id else x.correlation_id end,
+    ack_url = x.ack_url or (excluded.ack_url and coalesce(x.content_hash = excluded.content_hash, true)),
+    answer = case when excluded.answer = 'due' and coalesce(x.content_hash = excluded.content_hash, true)
+                  then 'due' else x.answer end
+  returning uid, accepted_by, content_hash, sent_by, door),
+want as materialized (
+  select w.*, nextval('queue_seq') as q from (
+    select i.ord, i.uid, d.d
+    from input i join msg using (uid), jsonb_array_elements(i.m->'deliveries') with ordinality d(d, n)
+    where msg.accepted_by = $2 order by i.ord, d.n) w),
+del as (
+  insert into deliveries (uid, room, prio, qseq, state, cause, parts, age, expires_at, due_at, deliver_by)
+  select uid, d->>'room', (d->>'prio')::smallint, q, d->>'state', 'accepted', jsonb_array_length(d->'parts'),
+         make_interval(secs => (d->>'age')::float8),
+         coalesce((d->>'expires_at')::timestamptz, clock_timestamp() + make_interval(secs => (d->>'age')::float8)),
+         (d->>'due_at')::timestamptz, (d->>'deliver_by')::timestamptz
+  from want order by uid, d->>'room'
+  on conflict (uid, room) do nothing returning id, uid, room),
+prt as (
+  insert into parts (delivery, n, room, kind, text, picture_url, fingerprint)
+  select del.id, p.n, del.room, p.p->>'kind', p.p->>'text', p.p->>'picture_url', decode(p.p->>'fingerprint', 'base64')
+  from del join want on want.uid = del.uid and want.d->>'room' = del.room,
+       jsonb_array_elements(want.d->'parts') with ordinality p(p, n))
+select i.ord, msg.accepted_by = $2 as planned,
+       msg.content_hash = decode(i.m->>'content_hash', 'base64') as same, msg.sent_by, msg.door
+from input i join msg using (uid) order by i.ord";
+
+/// What became of one message of a batch.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// This accept (or an earlier try of it) planned its deliveries.
+    pub planned: bool,
+    /// The stored content is the same.
+    pub same: bool,
+    /// The name of the key that sent the stored one.
+    pub sent_by: Option<String>,
+    /// The door that the stored one came in by.
+    pub door: String,
+}
+
+impl Store {
+    /// Stores a batch; `mark` names this accept, and is the same when a doubtful one is asked again. No uid may stand
+    /// in it twice. Two round trips: the statement, then its commit, so that what was sent to a server that froze does
+    /// not commit after we gave up.
+    pub async fn accept(&self, batch: &Value, mark: &str) -> Result<Vec<Stored>, StoreError> {
+        self.again(|| {
+            self.with(async |client| {
+                let statement = client.prepare_cached(ACCEPT).await?;
+                let params: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&batch, &mark];
+                let (begun, rows) = tokio::join!(client.batch_execute("begin"), client.query(&statement, &params));
+                let rows = match begun.and(rows) {
+                    Ok(rows) => rows,
+                    Err(error) => {
+                        client.batch_execute("rollback").await?;
+                        return Err(error.into());
+                    }
+                };
+                client.batch_execute("commit").await?;
+                rows.iter()
+                    .map(|r| {
+                        Ok(Stored {
+                            planned: r.try_get("planned")?,
+                            same: r.try_get::<_, Option<bool>>("same")?.unwrap_or(false),
+                            sent_by: r.try_get("sent_by")?,
+                            door: r.try_get("door")?,
+                        })
+                    })
+                    .collect()
+            })
+        })
+        .await
+    }
+}

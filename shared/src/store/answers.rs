@@ -1,0 +1,87 @@
+//! Producers that wait for an answer: who is due, and that it was given.
+use super::connection::{Store, StoreError};
+
+/// A message whose deliveries are all finished and whose producer waits.
+pub struct Due {
+    /// Identity.
+    pub uid: String,
+    /// What the producer calls it.
+    pub given_uid: String,
+    /// `None` if every part was posted; else why it never will be.
+    pub failure: Option<String>,
+    /// The queue to reply to, on the default exchange.
+    pub reply_to: Option<String>,
+    /// To be repeated in the reply.
+    pub correlation_id: Option<String>,
+    /// `ACK_URL` is to be called.
+    pub ack_url: bool,
+}
+
+/// Leases the answer to the caller for half a minute: two workers that finish two deliveries of one message do not
+/// both answer, and a worker that dies leaves it to the next. Finished means that nothing more will be posted.
+const TAKE_DUE: &str = "
+with x as materialized (
+  select m.uid from messages m
+  where (m.answer = 'due' or m.answer = 'giving' and m.answer_until < clock_timestamp())
+    and ($1::text[] is null or m.uid = any($1))
+    and not exists (select 1 from deliveries d where d.uid = m.uid and d.state in ('queued', 'sending', 'scheduled', 'held'))
+  order by m.answer_until nulls first limit 100 for no key update of m skip locked)
+update messages m set answer = 'giving', answer_until = clock_timestamp() + interval '30 s'
+from x where m.uid = x.uid
+returning m.uid, m.given_uid, m.reply_to, m.correlation_id, m.ack_url,
+  case when m.verdict in ('blocked', 'rejected') then coalesce(m.verdict_reason, m.verdict)
+       else (select d.state from deliveries d where d.uid = m.uid and d.state in ('failed', 'expired', 'withdrawn')
+             order by d.id limit 1) end as failure";
+
+impl Store {
+    /// Takes the answers that are due, of these messages or of all.
+    pub async fn take_answers(&self, uids: Option<&[String]>) -> Result<Vec<Due>, StoreError> {
+        let rows = self.rows(TAKE_DUE, &[&uids]).await?;
+        rows.iter()
+            .map(|r| {
+                Ok(Due {
+                    uid: r.try_get("uid")?,
+                    given_uid: r.try_get("given_uid")?,
+                    failure: r.try_get("failure")?,
+                    reply_to: r.try_get("reply_to")?,
+                    correlation_id: r.try_get("correlation_id")?,
+                    ack_url: r.try_get("ack_url")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Notes how answering ended: given, or failed for good. A repeat that asked meanwhile stays due.
+    pub async fn answered(&self, uid: &str, given: bool) -> Result<(), StoreError> {
+        let state = if given { "given" } else { "failed" };
+        self.rows("update messages set answer = $2, answer_until = null where uid = $1 and answer = 'giving'", &[&uid, &state])
+            .await
+            .map(drop)
+    }
+
+    /// Writes down a call that is no post: `ack`, `reply`, `read`.
+    #[expect(clippy::too_many_arguments, reason = "one column each")]
+    pub async fn call(
+        &self,
+        uid: Option<&str>,
+        room: Option<&str>,
+        channel: &str,
+        operation: &str,
+        status: Option<u16>,
+        ok: bool,
+        latency: std::time::Duration,
+        request: &serde_json::Value,
+        error: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let outcome = if ok { "ok" } else { "failed" };
+        let status = status.and_then(|s| i16::try_from(s).ok());
+        let latency = i32::try_from(latency.as_millis()).unwrap_or(i32::MAX);
+        self.rows(
+            "insert into api_calls (uid, room, channel, operation, status, outcome, latency_ms, request, error)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            &[&uid, &room, &channel, &operation, &status, &outcome, &latency, &request, &error],
+        )
+        .await
+        .map(drop)
+    }
+}

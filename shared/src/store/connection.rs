@@ -1,0 +1,207 @@
+//! The pool of connections: lazy, checked after idling, thrown away on any error; everything under a time limit.
+use std::future::Future;
+use std::time::Duration;
+
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::timeout;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// Why a statement did not work. Never quotes a value: Postgres's own messages and details do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No connection, or it was lost, or no answer in time: the statement may or may not have been done.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(&'static str),
+    /// The database refused the statement.
+    #[error("the database refused: SQLSTATE {code}, table {table}, column or constraint {at}")]
+    Refused {
+        /// The five characters of SQLSTATE.
+        code: String,
+        /// The table it concerns, or `?`.
+        table: String,
+        /// The column or constraint it concerns, or `?`.
+        at: String,
+    },
+    /// The database's URL or CA file is wrong.
+    #[error("{0}")]
+    Settings(&'static str),
+    /// An answer of the database does not have the expected form.
+    #[error("the database's answer lacks {0}")]
+    Answer(&'static str),
+}
+
+impl StoreError {
+    /// Whether a part of the input is what the database refused (classes 22, 23, 54): halving finds it.
+    #[must_use]
+    pub fn is_bad_input(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if ["22", "23", "54"].contains(&&code[..2.min(code.len())]))
+    }
+
+    fn is_deadlock(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == SqlState::T_R_DEADLOCK_DETECTED.code())
+    }
+}
+
+impl From<tokio_postgres::Error> for StoreError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let Some(db) = error.as_db_error() else {
+            return Self::Unavailable(if error.is_closed() { "connection closed" } else { "connection failed" });
+        };
+        // Classes 08 (connection), 53 (resources), 57 (operator intervention, time-outs), 25006 (read only): down, not wrong.
+        let code = db.code().code();
+        match &code[..2] {
+            "08" => Self::Unavailable("connection exception"),
+            "53" => Self::Unavailable("insufficient resources"),
+            "57" => Self::Unavailable("shut down or timed out"),
+            "58" => Self::Unavailable("system error"),
+            _ if *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable("read only"),
+            _ => Self::Refused {
+                code: code.to_owned(),
+                table: db.table().unwrap_or("?").to_owned(),
+                at: db.column().or(db.constraint()).unwrap_or("?").to_owned(),
+            },
+        }
+    }
+}
+
+impl From<PoolError> for StoreError {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(e) => e.into(),
+            PoolError::Timeout(_) => Self::Unavailable("no connection in time"),
+            _ => Self::Unavailable("no connection"),
+        }
+    }
+}
+
+/// The database, as the relay sees it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: Pool,
+    patience: Duration,
+}
+
+/// How long a connection may idle before it is asked whether it still lives: a Lambda environment may have been
+/// frozen since, and a dead peer looks alive until it is spoken to.
+const IDLE: Duration = Duration::from_secs(2);
+
+impl Store {
+    /// Prepares the pool; connects to nothing yet. `statement_timeout` holds on the server; we wait two seconds more,
+    /// so that what was sent to a server that froze is not still running when we give up. `ca_file` holds PEM.
+    pub fn new(
+        url: &SecretString,
+        ca_pem: Option<&[u8]>,
+        statement_timeout: Duration,
+        connections: usize,
+    ) -> Result<Self, StoreError> {
+        let mut config: tokio_postgres::Config =
+            url.expose_secret().parse().map_err(|_| StoreError::Settings("DATABASE_URL cannot be parsed"))?;
+        let loopback = |h: &Host| matches!(h, Host::Tcp(n) if n == "localhost" || n.starts_with("127.") || n == "::1");
+        let local = config.get_hosts().iter().all(|h| loopback(h) || !matches!(h, Host::Tcp(_)));
+        if !local && config.get_ssl_mode() == SslMode::Prefer {
+            // "Prefer" would fall back to plain text without a word.
+            config.ssl_mode(SslMode::Require);
+        }
+        config.connect_timeout(Duration::from_secs(3)).application_name("talkback");
+        let tls = MakeRustlsConnect::new(crate::tls::client(ca_pem).map_err(StoreError::Settings)?);
+        let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let settings = format!(
+            "set statement_timeout = {ms}; set idle_in_transaction_session_timeout = {ms}; set lock_timeout = {ms}; \
+             set timezone = 'UTC'; set jit = off",
+            ms = statement_timeout.as_millis()
+        );
+        let pool = Pool::builder(manager)
+            .max_size(connections)
+            .runtime(Runtime::Tokio1)
+            .create_timeout(Some(Duration::from_secs(4)))
+            .wait_timeout(Some(statement_timeout))
+            .recycle_timeout(Some(Duration::from_secs(2)))
+            .post_create(Hook::async_fn(move |client, _| {
+                let settings = settings.clone();
+                Box::pin(async move { client.batch_execute(&settings).await.map_err(HookError::Backend) })
+            }))
+            .pre_recycle(Hook::async_fn(|client, metrics| {
+                Box::pin(async move {
+                    if metrics.last_used() < IDLE {
+                        return Ok(());
+                    }
+                    match timeout(Duration::from_secs(1), client.simple_query("")).await {
+                        Ok(Ok(_)) => Ok(()),
+                        _ => Err(HookError::message("dead")),
+                    }
+                })
+            }))
+            .build()
+            .map_err(|_| StoreError::Settings("the pool cannot be built"))?;
+        Ok(Self { pool, patience: statement_timeout + Duration::from_secs(2) })
+    }
+
+    /// Runs one exchange on one connection; a connection that erred or kept silent is not used again.
+    pub(crate) async fn with<T, F>(&self, exchange: F) -> Result<T, StoreError>
+    where
+        F: AsyncFn(&Object) -> Result<T, StoreError>,
+    {
+        let client = self.pool.get().await?;
+        match timeout(self.patience, exchange(&client)).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                if matches!(error, StoreError::Unavailable(_)) {
+                    drop(Object::take(client));
+                }
+                Err(error)
+            }
+            Err(_) => {
+                drop(Object::take(client));
+                Err(StoreError::Unavailable("no answer in time"))
+            }
+        }
+    }
+
+    /// Does it once more if it was the victim of a deadlock: every statement is idempotent.
+    pub(crate) async fn again<T, F, Fut>(&self, attempt: F) -> Result<T, StoreError>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, StoreError>>,
+    {
+        match attempt().await {
+            Err(error) if error.is_deadlock() => attempt().await,
+            other => other,
+        }
+    }
+
+    /// Runs one prepared statement.
+    pub(crate) async fn rows(
+        &self,
+        sql: &str,
+        params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+    ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
+        self.again(|| {
+            self.with(async |client| {
+                let statement = client.prepare_cached(sql).await?;
+                Ok(client.query(&statement, params).await?)
+            })
+        })
+        .await
+    }
+
+    /// A connection of its own, for migrations and tests.
+    pub async fn connection(&self) -> Result<Object, StoreError> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// Whether a message sent now would be stored: the tables are there and can be written.
+    pub async fn writable(&self) -> Result<(), StoreError> {
+        self.with(async |client| {
+            let row = client.query_one("select pg_is_in_recovery() or current_setting('transaction_read_only')::bool, to_regclass('messages') is not null", &[]).await?;
+            match (row.try_get::<_, bool>(0)?, row.try_get::<_, bool>(1)?) {
+                (true, _) => Err(StoreError::Unavailable("read only")),
+                (_, false) => Err(StoreError::Unavailable("not migrated")),
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,121 @@
+//! A line said in the room: stored once, and taken as proof of the part that it is.
+use jiff::Timestamp;
+
+use super::connection::{Store, StoreError};
+
+/// A line, however it was learnt.
+pub struct Line<'a> {
+    /// The group it was said in.
+    pub group: &'a str,
+    /// The provider's id of the line.
+    pub id: &'a str,
+    /// When it was said, by the provider's clock.
+    pub created_at: Option<Timestamp>,
+    /// `callback` or `read`.
+    pub learnt_by: &'static str,
+    /// `bot`, `user`, `system`, …
+    pub sender_type: &'a str,
+    /// Length of its text in code points.
+    pub text_length: Option<i32>,
+    /// Sealed JSON as it came.
+    pub payload_sealed: Vec<u8>,
+    /// The command it is, if it is one.
+    pub command: Option<&'a str>,
+    /// For a bot's line: the fingerprint by which it may be one of ours.
+    pub fingerprint: Option<Vec<u8>>,
+}
+
+/// What hearing a line did.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// It had not been heard before.
+    pub new: bool,
+    /// The message that it confirmed a part of.
+    pub confirmed: Option<String>,
+}
+
+/// Runs after the group's advisory lock, with a snapshot younger than it: two lines with one text cannot both choose
+/// the same part and leave the other unconfirmed. Matches the oldest part still unconfirmed with that text over all
+/// rooms of the group (two bots in one group get the same callback), also one that was judged absent and waits to be
+/// posted again. Locks delivery, then part.
+const HEAR: &str = "
+with t as materialized (select clock_timestamp() as now),
+fresh as materialized (
+  select 1 where not exists (select 1 from groupme_callbacks where group_id = $1 and line_id = $2)),
+hit as materialized (
+  select p.delivery, p.n from fresh, parts p
+  where p.room in (select name from rooms where group_id = $1) and p.fingerprint = $9::bytea
+    and (p.state in ('posting', 'sent', 'unconfirmed') or p.state = 'waiting' and p.attempt > 0)
+  order by p.claimed_at limit 1),
+d0 as materialized (select d.id from deliveries d where d.id = (select delivery from hit) for no key update),
+old as materialized (
+  select p.delivery, p.n, p.state, p.room from parts p, d0, hit
+  where p.delivery = d0.id and p.n = hit.n and p.state in ('posting', 'sent', 'unconfirmed', 'waiting')
+  for no key update of p),
+p as (
+  update parts p set state = 'confirmed', confirmed_by = $2 from old
+  where p.delivery = old.delivery and p.n = old.n returning p.delivery, p.n, old.state as was, old.room),
+d as (
+  update deliveries d set
+    confirmed = d.confirmed + 1,
+    sent = d.sent + (p.was <> 'sent')::int,
+    unsure = d.unsure - (p.was = 'unconfirmed')::int,
+    cause = 'seen in the room',
+    blocked_until = case when p.was = 'posting' then null else d.blocked_until end,
+    state = case when d.confirmed + 1 >= d.parts and d.state in ('sending', 'queued', 'scheduled', 'sent', 'unconfirmed', 'withdrawn')
+                   then 'confirmed'
+                 when d.sent + (p.was <> 'sent')::int >= d.parts and d.state in ('sending', 'queued', 'scheduled', 'unconfirmed', 'withdrawn')
+                   then 'sent'
+                 when d.state in ('sending', 'queued')
+                      and d.sent + (p.was <> 'sent')::int + d.unsure - (p.was = 'unconfirmed')::int >= d.parts
+                   then 'unconfirmed' else d.state end
+  from p where d.id = p.delivery returning d.id, d.uid),
+line as (
+  insert into groupme_callbacks (group_id, line_id, created_at, learnt_by, sender_type, text_length, payload_sealed,
+                                 command, delivery, part)
+  select $1, $2, $3, $4, $5, $6, $7, $8, (select delivery from p), (select n from p) from fresh
+  on conflict do nothing returning line_id),
+room as (
+  update rooms r set
+    heard_at = t.now,
+    confirmed_post = coalesce((select l.posts from lanes l, p where l.room = r.name and p.room = r.name), r.confirmed_post)
+  from t, fresh where r.group_id = $1 and $4 = 'callback')
+select exists (select 1 from line) as new, (select uid from d) as uid";
+
+impl Store {
+    /// Stores a line and confirms with it; a repeat does nothing, and says so.
+    pub async fn hear(&self, line: &Line<'_>) -> Result<Heard, StoreError> {
+        self.again(|| {
+            self.with(async |client| {
+                let lock = client.prepare_cached("select pg_advisory_xact_lock(hashtextextended($1, 7))").await?;
+                let hear = client.prepare_cached(HEAR).await?;
+                let params: [&(dyn tokio_postgres::types::ToSql + Sync); 9] = [
+                    &line.group,
+                    &line.id,
+                    &line.created_at,
+                    &line.learnt_by,
+                    &line.sender_type,
+                    &line.text_length,
+                    &line.payload_sealed,
+                    &line.command,
+                    &line.fingerprint,
+                ];
+                let (begun, locked, row) = tokio::join!(
+                    client.batch_execute("begin"),
+                    client.execute(&lock, &[&line.group]),
+                    client.query_one(&hear, &params),
+                );
+                let row = match begun.and(locked).and(row) {
+                    Ok(row) => row,
+                    Err(error) => {
+                        client.batch_execute("rollback").await?;
+                        return Err(error.into());
+                    }
+                };
+                client.batch_execute("commit").await?;
+                Ok(Heard { new: row.try_get("new")?, confirmed: row.try_get("uid")? })
+            })
+        })
+        .await
+    }
+}

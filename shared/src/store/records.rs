@@ -1,0 +1,45 @@
+//! Records: calls that producers made themselves. They settle a delivery whichever comes first, original or record.
+use serde_json::Value;
+
+use super::connection::{Store, StoreError};
+
+/// One statement. A record settles only its own room, never overwrites rows, and stops the remaining parts of what is
+/// being posted; in the order of keys, for the same reason as accept. Two records of one message in a batch are one
+/// message and one delivery, and two calls.
+const SETTLE: &str = "
+with input as materialized (
+  select e.ord, e.m->>'uid' as uid, e.m from jsonb_array_elements($1::jsonb) with ordinality e(m, ord)),
+msg as (
+  insert into messages (uid, given_uid, short_uid, source, door, verdict, priority, accepted_by, body)
+  select distinct on (uid) uid, m->>'given_uid', m->>'short_uid', m->>'source', 'rabbitmq', 'already_sent', 0, $2::text,
+         m->>'text'
+  from input order by uid, ord
+  on conflict (uid) do nothing),
+del as (
+  insert into deliveries (uid, room, prio, qseq, state, cause, parts, sent, age, expires_at)
+  select uid, room, 0, 0, 'sent', 'its producer posted it', 1, 1, interval '1 day', clock_timestamp() + interval '1 day'
+  from (select distinct uid, m->>'room' as room from input where (m->>'settles')::boolean and m->>'room' is not null) s
+  order by uid, room
+  on conflict (uid, room) do update set state = 'sent', cause = 'its producer posted it'
+  where deliveries.state in ('queued', 'scheduled', 'held', 'sending', 'withdrawn', 'expired', 'failed')),
+call as (
+  insert into api_calls (uid, room, channel, operation, status, outcome, request, record_key)
+  select uid, m->>'room', 'groupme', m->>'operation', (m->>'status')::smallint, 'recorded', m->'request',
+         (m->>'record_key')::uuid
+  from input order by ord
+  on conflict (record_key) where record_key is not null do nothing),
+line as (
+  insert into groupme_callbacks (group_id, line_id, learnt_by, sender_type, text_length, payload_sealed)
+  select distinct on (m->'line'->>'group_id', m->'line'->>'line_id')
+         m->'line'->>'group_id', m->'line'->>'line_id', 'record', m->'line'->>'sender_type',
+         (m->'line'->>'text_length')::int, decode(m->'line'->>'payload_sealed', 'base64')
+  from input where m->'line' is not null and m->>'line' is not null order by 1, 2
+  on conflict do nothing)
+select count(*) from input";
+
+impl Store {
+    /// Stores a batch of records.
+    pub async fn settle(&self, batch: &Value, mark: &str) -> Result<(), StoreError> {
+        self.rows(SETTLE, &[&batch, &mark]).await.map(drop)
+    }
+}

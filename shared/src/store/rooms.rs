@@ -1,0 +1,79 @@
+//! The configuration's rooms, copied to where the statements can see them; which functions ran when.
+use super::connection::{Store, StoreError};
+use crate::config::Room;
+
+/// A room as its row has it.
+pub struct RoomRow<'a> {
+    /// The configured room.
+    pub room: &'a Room,
+    /// Keyed hash of address, group and token.
+    pub fingerprint: Vec<u8>,
+    /// A member's token is set.
+    pub readable: bool,
+}
+
+/// A changed fingerprint opens a suspended room: the configuration was mended. Rows are written in order of name, and
+/// only where something differs.
+const SYNC: &str = "
+with input as (
+  select * from unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::float8[], $6::int[], $7::bool[], $8::bool[],
+                       $9::text[]) as i(name, channel, group_id, fingerprint, pace, burst, confirm, readable, on_unknown)),
+lane as (
+  insert into lanes (room) select name from input order by name on conflict do nothing)
+insert into rooms as r (name, channel, group_id, fingerprint, pace, burst, confirm, readable, on_unknown)
+select name, channel, group_id, fingerprint, make_interval(secs => pace), burst, confirm, readable, on_unknown
+from input order by name
+on conflict (name) do update set
+  channel = excluded.channel, group_id = excluded.group_id, pace = excluded.pace, burst = excluded.burst,
+  confirm = excluded.confirm, readable = excluded.readable, on_unknown = excluded.on_unknown,
+  fingerprint = excluded.fingerprint,
+  state = case when r.state = 'suspended' and r.fingerprint <> excluded.fingerprint then 'open' else r.state end,
+  state_since = case when r.state = 'suspended' and r.fingerprint <> excluded.fingerprint then clock_timestamp()
+                     else r.state_since end,
+  state_reason = case when r.state = 'suspended' and r.fingerprint <> excluded.fingerprint then null
+                      else r.state_reason end
+where (r.channel, r.group_id, r.pace, r.burst, r.confirm, r.readable, r.on_unknown, r.fingerprint)
+   is distinct from (excluded.channel, excluded.group_id, excluded.pace, excluded.burst, excluded.confirm,
+                     excluded.readable, excluded.on_unknown, excluded.fingerprint)";
+
+impl Store {
+    /// Copies the configured rooms into the database.
+    pub async fn sync_rooms(&self, rooms: &[RoomRow<'_>]) -> Result<(), StoreError> {
+        let names: Vec<&str> = rooms.iter().map(|r| r.room.name.as_str()).collect();
+        let channels: Vec<&str> = rooms.iter().map(|r| r.room.channel.as_str()).collect();
+        let groups: Vec<&str> = rooms.iter().map(|r| r.room.group.as_str()).collect();
+        let fingerprints: Vec<&[u8]> = rooms.iter().map(|r| r.fingerprint.as_slice()).collect();
+        let paces: Vec<f64> = rooms.iter().map(|r| r.room.pace.as_secs_f64()).collect();
+        let bursts: Vec<i32> = rooms.iter().map(|r| i32::try_from(r.room.burst).unwrap_or(i32::MAX)).collect();
+        let confirms: Vec<bool> = rooms.iter().map(|r| r.room.confirm).collect();
+        let readables: Vec<bool> = rooms.iter().map(|r| r.readable).collect();
+        let unknowns: Vec<&str> = rooms.iter().map(|r| r.room.unknown.as_str()).collect();
+        self.rows(SYNC, &[&names, &channels, &groups, &fingerprints, &paces, &bursts, &confirms, &readables, &unknowns])
+            .await
+            .map(drop)
+    }
+
+    /// Opens a suspended or paused room again.
+    pub async fn resume(&self, room: &str) -> Result<bool, StoreError> {
+        let rows = self
+            .rows(
+                "update rooms set state = 'open', state_reason = null, state_since = clock_timestamp()
+                 where name = $1 and state <> 'open' returning name",
+                &[&room],
+            )
+            .await?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Notes that a function ran.
+    pub async fn seen(&self, function: &str) -> Result<(), StoreError> {
+        self.rows(
+            "insert into functions_seen as f (function) values ($1)
+             on conflict (function) do update set last_ran_at = clock_timestamp()
+             where f.last_ran_at < clock_timestamp() - interval '1 s'",
+            &[&function],
+        )
+        .await
+        .map(drop)
+    }
+}
