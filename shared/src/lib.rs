@@ -8,10 +8,17 @@
 //!
 //! | module | what it knows |
 //! | --- | --- |
-//! | [`message`], [`text`], [`route`], [`source`], [`compose`], [`delivery`] | values: no I/O |
+//! | [`message`], [`text`], [`route`], [`source`], [`compose`], [`delivery`], [`send_key`] | values: no I/O |
+//! | [`seal`] | sealed columns and look-up hashes |
+//! | [`config`] | the environment: its only reader |
+//! | [`telemetry`] | JSON logs |
 pub mod compose;
+pub mod config;
 pub mod delivery;
 pub mod message;
 pub mod route;
+pub mod seal;
+pub mod send_key;
 pub mod source;
+pub mod telemetry;
 pub mod text;
