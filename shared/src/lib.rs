@@ -8,7 +8,9 @@
 //!
 //! | module | what it knows |
 //! | --- | --- |
+//! | [`amqp_event`] | the event that Lambda makes of an Amazon MQ queue: no I/O |
 //! | [`message`], [`text`], [`route`], [`source`], [`compose`], [`delivery`] | values: no I/O |
+pub mod amqp_event;
 pub mod compose;
 pub mod delivery;
 pub mod message;
