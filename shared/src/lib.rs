@@ -8,10 +8,30 @@
 //!
 //! | module | what it knows |
 //! | --- | --- |
-//! | [`message`], [`text`], [`route`], [`source`], [`compose`], [`delivery`] | values: no I/O |
+//! | [`relay`] | accept and dispatch: the one place that knows all the parts |
+//! | [`chat`], [`command`] | a line said in the room: record it, confirm with it, or obey it |
+//! | [`channel`] | one file per channel: limits, and `post` |
+//! | [`store`] | Postgres: SQL, and nothing but SQL |
+//! | [`broker`] | RabbitMQ: topology, confirmed publishing |
+//! | [`seal`] | sealed columns and look-up hashes |
+//! | [`config`] | the environment: its only reader |
+//! | [`telemetry`] | JSON logs |
+//! | [`amqp_event`] | the event that Lambda makes of an Amazon MQ queue: no I/O |
+//! | [`message`], [`text`], [`route`], [`source`], [`compose`], [`delivery`], [`send_key`] | values: no I/O |
+pub mod amqp_event;
+pub mod channel;
+pub mod chat;
+pub mod command;
 pub mod compose;
+pub mod config;
 pub mod delivery;
 pub mod message;
+pub mod relay;
 pub mod route;
+pub mod seal;
+pub mod send_key;
 pub mod source;
+pub mod store;
+pub mod telemetry;
 pub mod text;
+pub mod tls;

@@ -100,9 +100,10 @@ impl Store {
                     &line.command,
                     &line.fingerprint,
                 ];
+                let group: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&line.group];
                 let (begun, locked, row) = tokio::join!(
                     client.batch_execute("begin"),
-                    client.execute(&lock, &[&line.group]),
+                    client.execute(&lock, &group),
                     client.query_one(&hear, &params),
                 );
                 let row = match begun.and(locked).and(row) {

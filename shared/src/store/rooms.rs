@@ -1,6 +1,6 @@
 //! The configuration's rooms, copied to where the statements can see them; which functions ran when.
 use super::connection::{Store, StoreError};
-use crate::config::Room;
+use crate::config::{Room, Unknown};
 
 /// A room as its row has it.
 pub struct RoomRow<'a> {
@@ -36,6 +36,13 @@ where (r.channel, r.group_id, r.pace, r.burst, r.confirm, r.readable, r.on_unkno
    is distinct from (excluded.channel, excluded.group_id, excluded.pace, excluded.burst, excluded.confirm,
                      excluded.readable, excluded.on_unknown, excluded.fingerprint)";
 
+fn on_unknown(unknown: Unknown) -> &'static str {
+    match unknown {
+        Unknown::Resend => "resend",
+        Unknown::GiveUp => "give_up",
+    }
+}
+
 impl Store {
     /// Copies the configured rooms into the database.
     pub async fn sync_rooms(&self, rooms: &[RoomRow<'_>]) -> Result<(), StoreError> {
@@ -47,7 +54,7 @@ impl Store {
         let bursts: Vec<i32> = rooms.iter().map(|r| i32::try_from(r.room.burst).unwrap_or(i32::MAX)).collect();
         let confirms: Vec<bool> = rooms.iter().map(|r| r.room.confirm).collect();
         let readables: Vec<bool> = rooms.iter().map(|r| r.readable).collect();
-        let unknowns: Vec<&str> = rooms.iter().map(|r| r.room.unknown.as_str()).collect();
+        let unknowns: Vec<&str> = rooms.iter().map(|r| on_unknown(r.room.unknown)).collect();
         self.rows(SYNC, &[&names, &channels, &groups, &fingerprints, &paces, &bursts, &confirms, &readables, &unknowns])
             .await
             .map(drop)

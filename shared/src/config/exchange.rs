@@ -1,0 +1,61 @@
+//! `[[exchanges]]`: where messages come from on the broker.
+use super::document::{Reading, Section};
+
+/// An exchange that feeds the stamp queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// Its name on the broker.
+    pub name: String,
+    /// Its type (`type` in TOML).
+    pub kind: ExchangeKind,
+    /// The binding keys of the stamp queue; never empty (a fanout ignores what they say).
+    pub patterns: Vec<String>,
+    /// Whether we declare it, durable; else it must be there.
+    pub declare: bool,
+}
+
+/// How an exchange routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExchangeKind {
+    /// By pattern.
+    Topic,
+    /// To everybody.
+    Fanout,
+    /// By equal key.
+    Direct,
+    /// By header fields.
+    Headers,
+}
+
+const KINDS: [(&str, ExchangeKind); 4] = [
+    ("topic", ExchangeKind::Topic),
+    ("fanout", ExchangeKind::Fanout),
+    ("direct", ExchangeKind::Direct),
+    ("headers", ExchangeKind::Headers),
+];
+
+/// Reads `[[exchanges]]`; none is right where the broker is not used.
+pub(super) fn read(root: &mut Section, reading: &mut Reading<'_>) -> Vec<Exchange> {
+    let mut exchanges: Vec<Exchange> = Vec::new();
+    for mut section in root.sections(reading, "exchanges") {
+        let name = section.text_or_env(reading, "name");
+        if exchanges.iter().any(|known| known.name == name) {
+            section.fault(reading, "name", "an earlier exchange has this name");
+        }
+        let patterns = section.texts(reading, "patterns");
+        if patterns.is_empty() {
+            section.fault(reading, "patterns", "needs at least one binding key; \"#\" takes everything");
+        }
+        if patterns.iter().any(|pattern| pattern.len() > 255) {
+            section.fault(reading, "patterns", "a binding key has at most 255 bytes");
+        }
+        exchanges.push(Exchange {
+            name,
+            kind: section.word(reading, "type", &KINDS).unwrap_or(ExchangeKind::Topic),
+            patterns,
+            declare: section.switch(reading, "declare", false),
+        });
+        section.end(reading);
+    }
+    exchanges
+}

@@ -1,0 +1,75 @@
+//! What stands in the TOML: rooms, routes, exchanges and the smaller tables, and how they fit together.
+use jiff::tz::TimeZone;
+
+use super::document::{Reading, Section};
+use super::{Exchange, Keep, Lanes, Media, Retention, Room, exchange, lanes, room, routes};
+use crate::route::{Routes, RoutingKey};
+
+/// Everything that stands in the TOML.
+pub(super) struct File {
+    pub(super) rooms: Vec<Room>,
+    pub(super) routes: Routes,
+    pub(super) exchanges: Vec<Exchange>,
+    pub(super) queue_keys: Vec<(String, RoutingKey)>,
+    pub(super) lanes: Lanes,
+    pub(super) media: Media,
+    pub(super) zone: TimeZone,
+    pub(super) retention: Retention,
+}
+
+/// Reads the document; what is at fault has its default, and the fault is noted.
+pub(super) fn read(mut root: Section, reading: &mut Reading<'_>) -> File {
+    let rooms = room::read(&mut root, reading);
+    let routes = routes::read(&mut root, reading, &rooms);
+    let file = File {
+        exchanges: exchange::read(&mut root, reading),
+        queue_keys: queue_keys(&mut root, reading),
+        lanes: lanes::read(&mut root, reading),
+        media: media(&mut root, reading),
+        zone: zone(&mut root, reading),
+        retention: retention(&mut root, reading),
+        rooms,
+        routes,
+    };
+    root.end(reading);
+    file
+}
+
+fn queue_keys(root: &mut Section, reading: &mut Reading<'_>) -> Vec<(String, RoutingKey)> {
+    let mut section = root.section(reading, "queue_keys");
+    let mut keys = Vec::new();
+    for (queue, key) in section.named_texts(reading) {
+        match RoutingKey::parse(&key) {
+            Ok(key) => keys.push((queue, key)),
+            Err(error) => section.fault(reading, &queue, error.to_string()),
+        }
+    }
+    keys
+}
+
+fn media(root: &mut Section, reading: &mut Reading<'_>) -> Media {
+    let mut section = root.section(reading, "media");
+    let media = Media { max_bytes: section.count(reading, "max_bytes", Media::default().max_bytes) };
+    section.end(reading);
+    media
+}
+
+fn zone(root: &mut Section, reading: &mut Reading<'_>) -> TimeZone {
+    let mut section = root.section(reading, "time");
+    let zone = section.text(reading, "zone").map(|name| TimeZone::get(&name));
+    let zone = zone.unwrap_or(Ok(TimeZone::UTC)).unwrap_or_else(|_| {
+        section.fault(reading, "zone", "must be a zone's name such as America/New_York");
+        TimeZone::UTC
+    });
+    section.end(reading);
+    zone
+}
+
+/// Nothing removes finished work yet, so no other rule is taken: a promise to delete that nobody keeps is worse than
+/// none.
+fn retention(root: &mut Section, reading: &mut Reading<'_>) -> Retention {
+    let mut section = root.section(reading, "retention");
+    let messages = section.word(reading, "messages", &[("forever", Keep::Forever)]).unwrap_or_default();
+    section.end(reading);
+    Retention { messages }
+}
