@@ -145,6 +145,7 @@ create table parts (
                check (state in ('waiting', 'posting', 'sent', 'confirmed', 'unconfirmed', 'failed')),
   attempt      integer not null default 0,
   failures     smallint not null default 0,
+  looks        smallint not null default 0,
   token        text,
   claimed_at   timestamptz,
   confirmed_by text,
@@ -154,6 +155,7 @@ comment on table parts is 'One API call''s worth of a delivery each.';
 comment on column parts.fingerprint is 'SHA-256 of the text without white space at its ends (of a picture: its URL), by which a line in the room is matched.';
 comment on column parts.attempt is 'Number of the current attempt; 0 before the first.';
 comment on column parts.failures is 'Answers of this part that were no success and no rate limit.';
+comment on column parts.looks is 'How often the room could not be read for the current attempt.';
 comment on column parts.confirmed_by is 'Id of the line in the room that is this part.';
 create index parts_unconfirmed on parts (room, fingerprint, claimed_at)
   where state in ('posting', 'sent', 'unconfirmed') or state = 'waiting' and attempt > 0;

@@ -10,8 +10,11 @@ use serde_json::Value;
 use crate::compose::Limits;
 use crate::config::{Room, Settings};
 
-/// Every channel: the word in `[[rooms]] channel`, and how it is made.
-pub const CHANNELS: &[(&str, fn(&Settings) -> Result<Box<dyn Channel>, ChannelError>)] = &[("groupme", groupme::make)];
+/// Makes a channel.
+pub type Make = fn(&Settings) -> Result<Box<dyn Channel>, ChannelError>;
+
+/// Every channel: the word in `[[rooms]] channel`, its limits, and how it is made.
+pub const CHANNELS: &[(&str, Limits, Make)] = &[("groupme", groupme::LIMITS, groupme::make)];
 
 /// A future that a channel returns.
 pub type Calling<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -108,9 +111,6 @@ pub trait Channel: Send + Sync {
     /// The word in the configuration and in rows.
     fn name(&self) -> &'static str;
 
-    /// What one post can take.
-    fn limits(&self) -> Limits;
-
     /// Makes one call, within `limit` in all.
     fn post<'a>(&'a self, post: Post<'a>, limit: Duration) -> Calling<'a, Call>;
 
@@ -123,6 +123,12 @@ pub trait Channel: Send + Sync {
 /// # Errors
 /// An unknown name, or a client that cannot be built.
 pub fn make(name: &str, settings: &Settings) -> Result<Box<dyn Channel>, ChannelError> {
-    let (_, make) = CHANNELS.iter().find(|(known, _)| *known == name).ok_or(ChannelError::Unknown)?;
+    let (_, _, make) = CHANNELS.iter().find(|(known, ..)| *known == name).ok_or(ChannelError::Unknown)?;
     make(settings)
+}
+
+/// What one post of a channel can take; `None` for an unknown channel.
+#[must_use]
+pub fn limits(name: &str) -> Option<Limits> {
+    CHANNELS.iter().find(|(known, ..)| *known == name).map(|(_, limits, _)| *limits)
 }

@@ -1,1 +1,153 @@
-//! wip
+//! A line said in the room: record it, confirm with it, or obey it. Its effect is idempotent, and done again when it
+//! comes again.
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::command;
+use crate::relay::Relay;
+use crate::relay::accept::fingerprint;
+use crate::relay::plan::Door;
+use crate::store::StoreError;
+use crate::store::hear::{Heard, Line as StoredLine};
+
+/// A line as GroupMe's callback and `GET /groups/:id/messages` have it
+/// (<https://dev.groupme.com/docs/v3#messages>). Unknown fields and types are fine; without group and id it is no line.
+#[derive(Clone)]
+pub struct Line {
+    json: Value,
+    group: String,
+    id: String,
+}
+
+/// An id as text, whether it came as text or as a number.
+fn id_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() && text.len() <= 128 && !text.contains('\0') => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+impl Line {
+    /// Reads one line; `None` if group or id is missing.
+    #[must_use]
+    pub fn read(json: &Value) -> Option<Self> {
+        let (group, id) = (id_of(&json["group_id"])?, id_of(&json["id"])?);
+        Some(Self { json: json.clone(), group, id })
+    }
+
+    /// The group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// GroupMe's id of the line.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// `user`, `bot`, `system`, `service`, or something new, as far as it is a short word.
+    #[must_use]
+    pub fn sender_type(&self) -> &str {
+        let word = |w: &&str| w.len() <= 32 && !w.is_empty() && w.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        self.json["sender_type"].as_str().filter(word).unwrap_or("unknown")
+    }
+
+    /// Whether a bot said it.
+    #[must_use]
+    pub fn is_bot(&self) -> bool {
+        self.sender_type() == "bot"
+    }
+
+    /// Whether a person said it: only then may it command. A bot that reads its own posts can answer itself for ever.
+    #[must_use]
+    pub fn is_person(&self) -> bool {
+        let (user, sender) = (id_of(&self.json["user_id"]), id_of(&self.json["sender_id"]));
+        self.sender_type() == "user" && user.is_some() && user == sender && self.json["system"] != Value::Bool(true)
+    }
+
+    /// What was said; empty for a picture, null for some events.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.json["text"].as_str().unwrap_or("")
+    }
+
+    /// Its length in code points.
+    #[must_use]
+    pub fn text_length(&self) -> Option<i32> {
+        self.json["text"].as_str().and_then(|t| i32::try_from(t.chars().count()).ok())
+    }
+
+    /// When, by GroupMe's clock, to the second.
+    #[must_use]
+    pub fn created_at(&self) -> Option<Timestamp> {
+        self.json["created_at"].as_i64().and_then(|s| Timestamp::from_second(s).ok())
+    }
+
+    /// What a part of ours would have to be matched by this line: its text, or its first picture's URL.
+    #[must_use]
+    pub fn fingerprint(&self) -> Vec<u8> {
+        let picture = self.json["attachments"].as_array().into_iter().flatten().find_map(|attachment| {
+            (attachment["type"] == "image").then(|| attachment["url"].as_str()).flatten()
+        });
+        fingerprint(self.text(), picture.or_else(|| self.json["picture_url"].as_str()))
+    }
+
+    /// Our bot was taken out of the room.
+    fn is_bot_removal(&self) -> bool {
+        self.json["event"]["type"] == "bot.del"
+    }
+}
+
+impl Relay {
+    /// Hears a line that came by callback: stores it, confirms with it, obeys it. Returns the rooms that now have
+    /// something to say.
+    ///
+    /// # Errors
+    /// The database is unavailable: the line must come again.
+    pub async fn hear(&self, line: &Line) -> Result<Vec<String>, StoreError> {
+        let word = line.is_person().then(|| command::word(line.text())).flatten();
+        let heard = self.store_line(line, "callback", word.as_deref()).await?;
+        if heard.new && line.is_bot_removal() {
+            tracing::error!("a bot was removed from the group: if it was ours, nothing can be posted there");
+        }
+        let Some(room) = self.settings.rooms.iter().find(|room| room.group == line.group()) else { return Ok(Vec::new()) };
+        let Some(word) = word else { return Ok(Vec::new()) };
+        // Also for a repeat: the first may have died between storing the line and answering it.
+        let reply = command::answer(&word, line.text());
+        let name = format!("line/{}/{}", line.group(), line.id());
+        let rooms = vec![room.name.clone()];
+        if let Some(offer) = self.words("source.talkback.reply", Door::Chat, &name, &rooms, &reply) {
+            self.accept(&[offer]).await?;
+        }
+        Ok(rooms)
+    }
+
+    /// Stores a line and confirms with it. The command's word is stored only where it is one of ours.
+    pub(crate) async fn store_line(
+        &self,
+        line: &Line,
+        learnt_by: &'static str,
+        word: Option<&str>,
+    ) -> Result<Heard, StoreError> {
+        let raw = self.strike_out(line.json.to_string().as_bytes());
+        let stored = StoredLine {
+            group: line.group(),
+            id: line.id(),
+            created_at: line.created_at(),
+            learnt_by,
+            sender_type: line.sender_type(),
+            text_length: line.text_length(),
+            payload_sealed: self.sealed("groupme_callbacks", "payload_sealed", line.id(), &raw),
+            command: word.and_then(command::known),
+            fingerprint: line.is_bot().then(|| line.fingerprint()),
+        };
+        let heard = self.store.hear(&stored).await?;
+        if let Some(uid) = &heard.confirmed {
+            tracing::info!(uid, learnt_by, "part confirmed");
+        }
+        Ok(heard)
+    }
+}

@@ -94,6 +94,16 @@ impl Priority {
         self as i16
     }
 
+    /// How long a message of this priority is worth posting, where nothing else says: 15 min, 1 h, 24 h.
+    #[must_use]
+    pub fn age(self) -> std::time::Duration {
+        match self {
+            Self::Urgent => std::time::Duration::from_mins(15),
+            Self::High => std::time::Duration::from_hours(1),
+            Self::Normal => std::time::Duration::from_hours(24),
+        }
+    }
+
     /// The word used in settings, JSON and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -1,1 +1,152 @@
-//! wip
+//! Accept and dispatch: the one place that knows all the parts.
+//!
+//! Every function does the same two things: [`Relay::accept`] stores messages with their planned deliveries,
+//! idempotent on the uid; [`Relay::dispatch`] posts, while there is time, the parts of rooms that have due work. So a
+//! redelivered batch, a retry, a scheduled send, a throttled backlog, a replay and a chat reply are one mechanism.
+pub mod accept;
+mod answer;
+pub mod batch;
+pub mod dispatch;
+mod lane;
+pub mod pause;
+pub mod plan;
+mod tell;
+pub mod tend;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+
+use crate::broker::Broker;
+use crate::channel::{self, Channel, ChannelError};
+use crate::config::{Room, Settings};
+use crate::seal::Place;
+use crate::store::rooms::RoomRow;
+use crate::store::{Store, StoreError};
+
+/// All that the relay may touch.
+#[derive(Clone)]
+pub struct Relay {
+    /// What is set from outside.
+    pub settings: Arc<Settings>,
+    /// Postgres.
+    pub store: Store,
+    /// RabbitMQ.
+    pub broker: Broker,
+    /// The name of the function that runs it.
+    pub function: &'static str,
+    synced: Arc<OnceCell<()>>,
+}
+
+/// Why a relay cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// `DATABASE_CA_FILE` cannot be read.
+    #[error("DATABASE_CA_FILE: cannot be read")]
+    CaFile,
+    /// The database's settings are wrong.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A room's channel cannot be made.
+    #[error("room {room}: {source}")]
+    Channel {
+        /// The room.
+        room: String,
+        /// Why.
+        source: ChannelError,
+    },
+}
+
+/// Connections of one function to Postgres at most.
+const CONNECTIONS: usize = 6;
+
+impl Relay {
+    /// Prepares a relay; connects to nothing yet, so that a function can start while a dependency is down.
+    ///
+    /// # Errors
+    /// Settings that cannot work, named.
+    pub fn new(settings: Settings, function: &'static str) -> Result<Self, RelayError> {
+        let ca = match &settings.database_ca_file {
+            Some(path) => Some(std::fs::read(path).map_err(|_| RelayError::CaFile)?),
+            None => None,
+        };
+        for room in &settings.rooms {
+            channel::make(&room.channel, &settings)
+                .map_err(|source| RelayError::Channel { room: room.name.clone(), source })?;
+        }
+        let store =
+            Store::new(&settings.database_url, ca.as_deref(), settings.lanes.statement_timeout, CONNECTIONS)?;
+        let broker = Broker::new(settings.amqp_url.clone());
+        Ok(Self { settings: Arc::new(settings), store, broker, function, synced: Arc::new(OnceCell::new()) })
+    }
+
+    /// To be called at the start of every invocation: copies the rooms of the configuration into the database, once in
+    /// the life of a process, and notes that the function ran.
+    ///
+    /// # Errors
+    /// The database is unavailable; the next call tries again.
+    pub async fn wake(&self) -> Result<(), StoreError> {
+        self.synced.get_or_try_init(|| self.sync_rooms()).await?;
+        self.store.seen(self.function).await
+    }
+
+    async fn sync_rooms(&self) -> Result<(), StoreError> {
+        let token = self.settings.groupme.access_token.is_some();
+        let rows: Vec<RoomRow<'_>> = self
+            .settings
+            .rooms
+            .iter()
+            .map(|room| RoomRow { room, fingerprint: self.fingerprint(room), readable: token })
+            .collect();
+        self.store.sync_rooms(&rows).await
+    }
+
+    /// Changes when the room's address, group or token changes.
+    fn fingerprint(&self, room: &Room) -> Vec<u8> {
+        use secrecy::ExposeSecret as _;
+        let token = self.settings.groupme.access_token.as_ref().map_or("", |t| t.expose_secret());
+        let value = format!("{}\n{}\n{}\n{}", room.channel, room.bot_id.expose_secret(), room.group, token);
+        self.settings.lookup.hash("room", value.as_bytes())
+    }
+
+    /// The configured room of this name.
+    #[must_use]
+    pub fn room(&self, name: &str) -> Option<&Room> {
+        self.settings.rooms.iter().find(|room| room.name == name)
+    }
+
+    /// The names of all configured rooms.
+    #[must_use]
+    pub fn room_names(&self) -> Vec<String> {
+        self.settings.rooms.iter().map(|room| room.name.clone()).collect()
+    }
+
+    /// Seals a value for its place.
+    pub(crate) fn sealed(&self, table: &'static str, column: &'static str, row: &str, plain: &[u8]) -> Vec<u8> {
+        self.settings.data_keys.seal(Place { table, column, row }, plain)
+    }
+
+    /// A channel for one dispatch.
+    pub(crate) fn channel(&self, room: &Room) -> Result<Box<dyn Channel>, ChannelError> {
+        channel::make(&room.channel, &self.settings)
+    }
+}
+
+/// Time as a guard needs it: a freeze may stop the monotonic clock or not, and the wall clock may be set back; the
+/// larger of both is never too small by more than both errors at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Since {
+    monotonic: std::time::Instant,
+    wall: std::time::SystemTime,
+}
+
+impl Since {
+    pub(crate) fn now() -> Self {
+        Self { monotonic: std::time::Instant::now(), wall: std::time::SystemTime::now() }
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        self.monotonic.elapsed().max(self.wall.elapsed().unwrap_or_default())
+    }
+}

@@ -50,10 +50,6 @@ impl Channel for GroupMe {
         "groupme"
     }
 
-    fn limits(&self) -> Limits {
-        LIMITS
-    }
-
     fn post<'a>(&'a self, post: Post<'a>, limit: Duration) -> Calling<'a, Call> {
         Box::pin(async move {
             let mut body = json!({ "text": post.text });

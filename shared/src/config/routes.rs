@@ -1,6 +1,4 @@
 //! `[[routes]]`: which source goes where. The first that matches decides, so their order counts.
-use std::time::Duration;
-
 use super::Room;
 use super::document::{Reading, Section};
 use super::room::DRESSES;
@@ -52,16 +50,7 @@ fn route(section: &mut Section, reading: &mut Reading<'_>, rooms: &[Room]) -> Op
         rooms: names,
         dress: section.word(reading, "dress", &DRESSES),
         priority,
-        age: section.duration(reading, "age").unwrap_or(worth_posting(priority)),
+        age: section.duration(reading, "age").unwrap_or(priority.age()),
         patience: section.duration(reading, "patience"),
     })
-}
-
-/// How long a message is worth posting, where its route does not say.
-fn worth_posting(priority: Priority) -> Duration {
-    match priority {
-        Priority::Urgent => Duration::from_mins(15),
-        Priority::High => Duration::from_hours(1),
-        Priority::Normal => Duration::from_hours(24),
-    }
 }

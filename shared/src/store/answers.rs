@@ -17,6 +17,28 @@ pub struct Due {
     pub ack_url: bool,
 }
 
+/// A call that is no post: `ack`, `reply`, `read`.
+pub struct CallNote<'a> {
+    /// The message's identity.
+    pub uid: Option<&'a str>,
+    /// The room.
+    pub room: Option<&'a str>,
+    /// Which provider, or `amqp`, `http`.
+    pub channel: &'a str,
+    /// What was asked of it.
+    pub operation: &'a str,
+    /// HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// Whether it did what it should.
+    pub ok: bool,
+    /// How long it took.
+    pub latency: std::time::Duration,
+    /// What was said, without secrets.
+    pub request: &'a serde_json::Value,
+    /// What went wrong, without secrets.
+    pub error: Option<&'a str>,
+}
+
 /// Leases the answer to the caller for half a minute: two workers that finish two deliveries of one message do not
 /// both answer, and a worker that dies leaves it to the next. Finished means that nothing more will be posted.
 const TAKE_DUE: &str = "
@@ -59,27 +81,25 @@ impl Store {
             .map(drop)
     }
 
-    /// Writes down a call that is no post: `ack`, `reply`, `read`.
-    #[expect(clippy::too_many_arguments, reason = "one column each")]
-    pub async fn call(
-        &self,
-        uid: Option<&str>,
-        room: Option<&str>,
-        channel: &str,
-        operation: &str,
-        status: Option<u16>,
-        ok: bool,
-        latency: std::time::Duration,
-        request: &serde_json::Value,
-        error: Option<&str>,
-    ) -> Result<(), StoreError> {
-        let outcome = if ok { "ok" } else { "failed" };
-        let status = status.and_then(|s| i16::try_from(s).ok());
-        let latency = i32::try_from(latency.as_millis()).unwrap_or(i32::MAX);
+    /// Writes down a call that is no post.
+    pub async fn note_call(&self, note: &CallNote<'_>) -> Result<(), StoreError> {
+        let outcome = if note.ok { "ok" } else { "failed" };
+        let status = note.status.and_then(|s| i16::try_from(s).ok());
+        let latency = i32::try_from(note.latency.as_millis()).unwrap_or(i32::MAX);
         self.rows(
             "insert into api_calls (uid, room, channel, operation, status, outcome, latency_ms, request, error)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            &[&uid, &room, &channel, &operation, &status, &outcome, &latency, &request, &error],
+            &[
+                &note.uid,
+                &note.room,
+                &note.channel,
+                &note.operation,
+                &status,
+                &outcome,
+                &latency,
+                &note.request,
+                &note.error,
+            ],
         )
         .await
         .map(drop)

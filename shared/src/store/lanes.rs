@@ -75,8 +75,13 @@ pub enum Claim {
     Idle,
     /// The head may not go yet.
     Wait(Duration),
-    /// The head was settled without a call; claim again. The word says how.
-    Settled(&'static str),
+    /// The head was settled, or its state changed, without a call; claim again.
+    Settled {
+        /// expired, withdrawn, absent, gave_up, set_aside, rotate, failed or finished.
+        how: String,
+        /// The message's identity.
+        uid: String,
+    },
     /// Read the room: is this part there?
     Look(Claimed),
     /// Post this part.
@@ -144,13 +149,7 @@ fn claim_of(row: Option<Row>) -> Result<Claim, StoreError> {
         "wait" | "hold" => Claim::Wait(duration(row.try_get::<_, Option<f64>>("wait")?.unwrap_or(0.0))),
         "look" => Claim::Look(claimed(&row)?),
         "post" => Claim::Post(claimed(&row)?),
-        "expired" => Claim::Settled("expired"),
-        "withdrawn" => Claim::Settled("withdrawn"),
-        "absent" => Claim::Settled("absent"),
-        "gave_up" => Claim::Settled("gave_up"),
-        "set_aside" | "rotate" => Claim::Settled("set_aside"),
-        "failed" => Claim::Settled("failed"),
-        _ => Claim::Settled("finished"),
+        how => Claim::Settled { how: how.to_owned(), uid: row.try_get("uid")? },
     })
 }
 
@@ -307,6 +306,20 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// Puts off the judgement of a part in the air whose room could not be read; after five times it is judged without.
+    pub async fn postpone(&self, token: &str, claimed: &Claimed, wait: Duration) -> Result<(), StoreError> {
+        self.rows(
+            "with lane as materialized (select room from lanes where token = $1 for no key update),
+             d as (update deliveries d set blocked_until = clock_timestamp() + make_interval(secs => $5)
+                   from lane where d.id = $2 and d.room = lane.room and d.state = 'sending' returning d.id)
+             update parts p set looks = p.looks + 1 from d
+             where p.delivery = d.id and p.n = $3 and p.attempt = $4 and p.state = 'posting'",
+            &[&token, &claimed.delivery, &claimed.part, &claimed.attempt, &wait.as_secs_f64()],
+        )
+        .await
+        .map(drop)
     }
 
     /// Lets go of the lane.

@@ -62,7 +62,7 @@ verdict as materialized (
               when head.blocked_until > t.now then 'wait'
               when part.state = 'posting' then
                 case when part.attempt = $6 and head.id = $7 and part.n = $8 then 'absent'
-                     when lane.readable then 'look'
+                     when lane.readable and part.looks < 5 then 'look'
                      when lane.heard_at > part.claimed_at then 'absent'
                      when lane.confirms and part.claimed_at + make_interval(secs => $4) > t.now then 'hold'
                      when lane.on_unknown = 'resend' then 'absent'
@@ -86,6 +86,7 @@ p2 as (
                         when 'failed' then 'failed' else p.state end,
     attempt = p.attempt + (v.what = 'post')::int,
     failures = case when v.what in ('set_aside', 'rotate') then 0 else p.failures end,
+    looks = case when v.what = 'post' then 0 else p.looks end,
     token = $1,
     claimed_at = case when v.what = 'post' then v.now else p.claimed_at end
   from verdict v where p.delivery = v.id and p.n = v.n and v.what in ('post', 'absent', 'gave_up', 'set_aside', 'rotate', 'failed')

@@ -1,0 +1,232 @@
+//! A batch from RabbitMQ: each record is read, then settled, accepted or kept; none harms its neighbours.
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::Relay;
+use super::accept::Outcome;
+use super::plan::{Door, Offer, ReplyTo};
+use crate::amqp_event::{self, Delivery, Record as AmqpRecord};
+use crate::chat::Line;
+use crate::message::{Record, RecordKind};
+use crate::route::{Action, RoutingKey};
+use crate::source::{self, Envelope, Reading, Unreadable};
+use crate::store::StoreError;
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Messages, with their verdicts.
+    pub outcomes: Vec<Outcome>,
+    /// Calls that producers recorded.
+    pub records: usize,
+    /// Records that could not be read.
+    pub rejected: usize,
+}
+
+/// What a record of the batch turned out to be.
+enum Item {
+    Offer(Box<Offer>),
+    Settled(Value),
+    Rejected { id: Uuid, source: Option<String>, reason: &'static str, detail: String, raw: Vec<u8> },
+}
+
+impl Relay {
+    /// Takes in a batch: records of already-sent messages are settled before the batch is planned, so that an original
+    /// and its record that waited together post nothing. `now` is for messages without any mark of their own.
+    ///
+    /// # Errors
+    /// The database is unavailable: at least one record is stored nowhere, and the batch must come again.
+    pub async fn take_in(&self, batch: Vec<AmqpRecord>, now: Timestamp) -> Result<Counts, StoreError> {
+        let items = self.read_batch(batch, now);
+        let mut counts = Counts::default();
+        let mut offers = Vec::new();
+        let mut settled = Vec::new();
+        for item in items {
+            match item {
+                Item::Offer(offer) => offers.push(*offer),
+                Item::Settled(record) => settled.push(record),
+                Item::Rejected { id, source, reason, detail, raw } => {
+                    counts.rejected += 1;
+                    self.reject(id.as_bytes(), "rabbitmq", source.as_deref(), reason, detail, &raw).await?;
+                }
+            }
+        }
+        counts.records = settled.len();
+        if !settled.is_empty() {
+            let mark = Uuid::new_v4().to_string();
+            let batch = Value::Array(settled);
+            match self.store.settle(&batch, &mark).await {
+                // Idempotent: a doubtful one is asked again on a new connection.
+                Err(StoreError::Unavailable(_)) => self.store.settle(&batch, &mark).await?,
+                other => other?,
+            }
+        }
+        counts.outcomes = self.accept(&offers).await?;
+        Ok(counts)
+    }
+
+    fn read_batch(&self, batch: Vec<AmqpRecord>, now: Timestamp) -> Vec<Item> {
+        let keyed: Vec<(AmqpRecord, Option<RoutingKey>)> = batch
+            .into_iter()
+            .map(|record| {
+                let key = match &record {
+                    AmqpRecord::Delivery(d) => {
+                        d.routing_key(&self.settings.queue_keys).or_else(|| source::key_from_body(&d.body))
+                    }
+                    AmqpRecord::Odd(_) => None,
+                };
+                (record, key)
+            })
+            .collect();
+        let deliveries: Vec<(&Delivery, Option<&RoutingKey>)> = keyed
+            .iter()
+            .filter_map(|(record, key)| match record {
+                AmqpRecord::Delivery(d) => Some((d.as_ref(), key.as_ref())),
+                AmqpRecord::Odd(_) => None,
+            })
+            .collect();
+        let mut uids = amqp_event::identities(&deliveries, now).into_iter();
+        keyed
+            .iter()
+            .map(|(record, key)| match record {
+                AmqpRecord::Odd(odd) => Item::Rejected {
+                    id: odd.uid,
+                    source: None,
+                    reason: odd.fault.as_str(),
+                    detail: odd.fault.to_string(),
+                    raw: odd.raw.clone(),
+                },
+                AmqpRecord::Delivery(delivery) => {
+                    let uid = uids.next().unwrap_or_else(Uuid::new_v4);
+                    self.read_delivery(delivery, key.as_ref(), uid)
+                }
+            })
+            .collect()
+    }
+
+    fn read_delivery(&self, delivery: &Delivery, key: Option<&RoutingKey>, uid: Uuid) -> Item {
+        let rejected = |error: Unreadable| Item::Rejected {
+            id: uid,
+            source: key.map(|k| k.as_str().to_owned()),
+            reason: error.reason,
+            detail: error.detail,
+            raw: delivery.body.clone(),
+        };
+        let Some(key) = key else {
+            let detail = "no header, queue or field tells the routing key".to_owned();
+            return rejected(Unreadable { reason: "no_key", detail });
+        };
+        let already_sent = delivery.already_sent();
+        match source::read(Envelope { key, already_sent, fallback_uid: uid, body: &delivery.body }) {
+            Err(error) => rejected(error),
+            Ok(Reading::Record(record)) => Item::Settled(self.settlement(&record, uid, &delivery.body)),
+            Ok(Reading::Message(message)) => Item::Offer(Box::new(Offer {
+                message: *message,
+                door: Door::RabbitMq,
+                sent_by: None,
+                reply: delivery
+                    .reply_to
+                    .clone()
+                    .map(|queue| ReplyTo { queue, correlation_id: delivery.correlation_id.clone().unwrap_or_default() }),
+                deliver_by: deliver_by(delivery),
+                stamped_at: delivery.stamp_time(),
+                route: None,
+                raw: delivery.body.clone(),
+            })),
+        }
+    }
+
+    /// A record as the statement takes it. Whether the post succeeded decides whether it settles its room.
+    fn settlement(&self, record: &Record, record_key: Uuid, raw: &[u8]) -> Value {
+        let posted = record.kind == RecordKind::Post && record.status.is_none_or(|s| (200..300).contains(&s));
+        let room = self.room_of(record);
+        let line = (record.kind == RecordKind::Callback).then(|| self.line_of(raw)).flatten();
+        let (operation, text) = match record.kind {
+            RecordKind::Post => ("post", record.text.as_deref()),
+            RecordKind::Upload => ("upload", None),
+            // What a member said belongs to the sealed line.
+            RecordKind::Callback => ("callback", None),
+        };
+        json!({
+            "uid": record.uid.key(), "given_uid": record.uid.given(), "short_uid": record.uid.short(),
+            "source": record.source.as_str(), "text": text, "room": room, "settles": posted, "operation": operation,
+            "status": record.status,
+            "request": { "text": text, "picture_url": record.picture_url.as_deref().map(|u| u.replace('\0', "\u{fffd}")) },
+            "record_key": record_key.to_string(), "line": line,
+        })
+    }
+
+    /// The room that a record is about: its bot's; without a bot, the one its source goes to, if there is just one.
+    fn room_of(&self, record: &Record) -> Option<String> {
+        if let Some(bot) = &record.bot_id {
+            let same = |known: &str| crate::seal::same(known.as_bytes(), bot.expose_secret().as_bytes());
+            return self.settings.rooms.iter().find(|r| same(r.bot_id.expose_secret())).map(|r| r.name.clone());
+        }
+        let routed = self.settings.routes.find(&record.source).filter(|route| route.action == Action::Post);
+        match routed.map(|route| route.rooms.as_slice()) {
+            Some([room]) => Some(room.clone()),
+            _ if self.settings.rooms.len() == 1 => self.settings.rooms.first().map(|r| r.name.clone()),
+            _ => None,
+        }
+    }
+
+    fn line_of(&self, raw: &[u8]) -> Option<Value> {
+        let line = Line::read(&source::json(raw).ok()?)?;
+        let sealed = self.sealed("groupme_callbacks", "payload_sealed", line.id(), &self.strike_out(raw));
+        Some(json!({
+            "group_id": line.group(), "line_id": line.id(), "sender_type": line.sender_type(),
+            "text_length": line.text_length(), "payload_sealed": STANDARD.encode(sealed),
+        }))
+    }
+
+    /// The bytes without the secrets we know; in JSON also without the fields that hold secrets of others.
+    pub(crate) fn strike_out(&self, raw: &[u8]) -> Vec<u8> {
+        let mut raw = match serde_json::from_slice::<Value>(raw) {
+            Ok(Value::Object(mut fields)) if ["bot_id", "password", "token"].iter().any(|f| fields.contains_key(*f)) => {
+                for field in ["bot_id", "password", "token"] {
+                    if let Some(value) = fields.get_mut(field) {
+                        *value = Value::from("***");
+                    }
+                }
+                Value::Object(fields).to_string().into_bytes()
+            }
+            _ => raw.to_vec(),
+        };
+        let groupme = &self.settings.groupme;
+        let bots = self.settings.rooms.iter().map(|room| &room.bot_id);
+        for secret in bots.chain(&groupme.callback_tokens).chain(&groupme.access_token) {
+            raw = without(raw, secret.expose_secret().as_bytes());
+        }
+        raw
+    }
+}
+
+fn without(raw: Vec<u8>, secret: &[u8]) -> Vec<u8> {
+    if secret.len() < 4 || !raw.windows(secret.len()).any(|w| w == secret) {
+        return raw;
+    }
+    let mut out = Vec::with_capacity(raw.len());
+    let mut rest = raw.as_slice();
+    while let Some(at) = rest.windows(secret.len()).position(|w| w == secret) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(b"***");
+        rest = &rest[at + secret.len()..];
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// When the producer will post by itself: its patience counted from the stamp, since its clock may be wrong; its own
+/// word where it does not say when it published or nothing was stamped.
+fn deliver_by(delivery: &Delivery) -> Option<Timestamp> {
+    let by = delivery.deliver_by()?;
+    let published = delivery.timestamp.as_deref().and_then(amqp_event::read_moment);
+    match (published, delivery.stamp_time()) {
+        (Some(published), Some(stamped)) => stamped.checked_add(by.duration_since(published)).ok(),
+        _ => Some(by),
+    }
+}

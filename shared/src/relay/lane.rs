@@ -1,0 +1,267 @@
+//! One lane at a time: take, claim, post, record, let go, look again.
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::dispatch::{Budget, News};
+use super::{Relay, Since};
+use crate::channel::{Answer, Channel, Post, ReadBack, Refusal};
+use crate::store::StoreError;
+use crate::store::lanes::{CallReport, Claim, Claimed, Outcome, Recorded};
+
+/// Waits this short are slept with the lane held; for longer ones it is let go.
+const SHORT: Duration = Duration::from_millis(200);
+
+/// Channels of one lane: a new client each dispatch, since after a thaw kept-alive connections are dead.
+type Channels = HashMap<String, Box<dyn Channel>>;
+
+struct Holder<'a> {
+    relay: &'a Relay,
+    budget: &'a Budget,
+    news: mpsc::UnboundedSender<News>,
+    token: String,
+    channels: Channels,
+    calls: usize,
+}
+
+/// What to do after a claim was acted on.
+enum Next {
+    /// Act on this.
+    Claim(Claim, Since),
+    /// Let go of the lane and look for another.
+    LetGo,
+    /// Recorded and let go already.
+    Gone,
+}
+
+impl Relay {
+    /// Drains lanes until none may go; returns the number of calls made.
+    pub(super) async fn lane(&self, budget: &Budget, news: mpsc::UnboundedSender<News>) -> Result<usize, StoreError> {
+        let token = Uuid::new_v4().to_string();
+        let mut holder = Holder { relay: self, budget, news, token, channels: Channels::new(), calls: 0 };
+        let result = holder.run().await;
+        if result.is_err() {
+            // Best effort: a lease that is not given back ends by itself.
+            drop(self.store.release(&holder.token).await);
+        }
+        result.map(|()| holder.calls)
+    }
+}
+
+impl Holder<'_> {
+    async fn run(&mut self) -> Result<(), StoreError> {
+        let lanes = &self.relay.settings.lanes;
+        while !self.budget.is_over() {
+            let since = Since::now();
+            // Lets go of the lane held before, takes another, and claims: one round trip.
+            let Some((room, claim)) = self.relay.store.take(&self.token, &self.budget.rooms, lanes).await? else {
+                return Ok(());
+            };
+            self.tell(News::Took);
+            self.drain(&room, claim, since).await?;
+        }
+        self.relay.store.release(&self.token).await
+    }
+
+    /// Drains one lane: at most a quantum, so that no room starves.
+    async fn drain(&mut self, room: &str, claim: Claim, since: Since) -> Result<(), StoreError> {
+        let lanes = &self.relay.settings.lanes;
+        let quantum = Instant::now() + lanes.quantum;
+        let mut parts = 0;
+        let mut next = Next::Claim(claim, since);
+        while let Next::Claim(claim, since) = next {
+            next = match claim {
+                Claim::Lost | Claim::Idle => Next::LetGo,
+                Claim::Wait(wait) if wait <= SHORT && wait < self.budget.remaining() && Instant::now() < quantum => {
+                    sleep(wait).await;
+                    self.claim(None).await?
+                }
+                Claim::Wait(wait) => {
+                    self.tell(News::NotBefore(wait));
+                    Next::LetGo
+                }
+                Claim::Settled { how, uid } => {
+                    tracing::info!(room, uid, how, "delivery settled without a call");
+                    self.tell(News::Finished(uid));
+                    self.claim(None).await?
+                }
+                Claim::Look(claimed) => self.look(&claimed, since).await?,
+                Claim::Post(claimed) => {
+                    parts += 1;
+                    let last = parts >= lanes.quantum_parts || Instant::now() >= quantum;
+                    self.post(&claimed, since, last).await?
+                }
+            };
+            if self.budget.is_over() && matches!(next, Next::Claim(Claim::Wait(_), _)) {
+                next = Next::LetGo;
+            }
+        }
+        Ok(())
+    }
+
+    async fn claim(&self, absent: Option<&Claimed>) -> Result<Next, StoreError> {
+        let since = Since::now();
+        let claim = self.relay.store.claim(&self.token, &self.relay.settings.lanes, absent).await?;
+        Ok(Next::Claim(claim, since))
+    }
+
+    /// Whether a call may still begin: what has passed since before the claim was sent must leave the whole HTTP limit
+    /// and a margin within the lease, and the function must live long enough.
+    fn may_call(&self, since: Since) -> bool {
+        let lanes = &self.relay.settings.lanes;
+        since.elapsed() + lanes.http + lanes.margin <= lanes.lease
+            && Instant::now() + lanes.http <= self.budget.end
+    }
+
+    async fn post(&mut self, claimed: &Claimed, since: Since, last: bool) -> Result<Next, StoreError> {
+        let relay = self.relay;
+        let lanes = &relay.settings.lanes;
+        let Some(room) = relay.room(&claimed.room) else { return Ok(Next::LetGo) };
+        if !self.channels.contains_key(&room.channel) {
+            match relay.channel(room) {
+                Ok(channel) => drop(self.channels.insert(room.channel.clone(), channel)),
+                Err(error) => {
+                    tracing::error!(room = room.name, error = %error, "channel cannot be made");
+                    return Ok(Next::LetGo);
+                }
+            }
+        }
+        let Some(channel) = self.channels.get(&room.channel) else { return Ok(Next::LetGo) };
+        // A first part may be posted only until its producer posts by itself.
+        let limit = claimed.deliver_in.map_or(lanes.http, |left| lanes.http.min(left.saturating_sub(since.elapsed())));
+        if !self.may_call(since) || limit.is_zero() {
+            tracing::warn!(room = room.name, uid = claimed.uid, "claim abandoned: too late to call within the lease");
+            return Ok(Next::LetGo);
+        }
+        let post = Post { room, text: &claimed.text, picture_url: claimed.picture_url.as_deref() };
+        let started = Instant::now();
+        let call = channel.post(post, limit).await;
+        let latency = started.elapsed();
+        self.calls += 1;
+        let (outcome, after) = match call.answer {
+            Answer::Posted => (Outcome::Posted, None),
+            Answer::Retry { after, limited: false } => (Outcome::Retry, after),
+            Answer::Retry { after, limited: true } => (Outcome::Limited, after),
+            Answer::Refuse { why: Refusal::Part } => (Outcome::Refused, None),
+            Answer::Refuse { why: Refusal::Room } => (Outcome::Suspended, None),
+            Answer::Unknown => (Outcome::Unknown, None),
+        };
+        tracing::info!(
+            room = room.name, uid = claimed.uid, part = claimed.part, attempt = claimed.attempt,
+            outcome = outcome.as_str(), status = call.status, duration_ms = millis(latency), error = call.error,
+            "part called"
+        );
+        let report = CallReport {
+            claimed,
+            channel: channel.name(),
+            outcome,
+            status: call.status,
+            latency,
+            request: call.request,
+            response: call.response,
+            error: call.error,
+            pause: super::pause::pause(claimed.failures, after, jitter(), lanes),
+        };
+        self.record(&report, last).await
+    }
+
+    /// Writes the call down; where the database died meanwhile, tries until the function must end.
+    async fn record(&self, report: &CallReport<'_>, last: bool) -> Result<Next, StoreError> {
+        let relay = self.relay;
+        let lanes = &relay.settings.lanes;
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let since = Since::now();
+            let recorded = if last || self.budget.is_over() {
+                relay.store.record_and_release(&self.token, report, lanes).await.map(|r| (r, Next::Gone))
+            } else {
+                let both = relay.store.record_and_claim(&self.token, report, lanes).await;
+                both.map(|(r, claim)| (r, Next::Claim(claim, since)))
+            };
+            match recorded {
+                Ok((recorded, next)) => {
+                    self.tell_of(report.claimed, recorded);
+                    return Ok(next);
+                }
+                Err(error) if Instant::now() + pause + lanes.statement_timeout > self.budget.end => return Err(error),
+                Err(error @ StoreError::Refused { .. }) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(error = %error, "call not recorded yet");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(2));
+                }
+            }
+        }
+    }
+
+    fn tell_of(&self, claimed: &Claimed, recorded: Recorded) {
+        if recorded.suspended {
+            self.tell(News::Suspended(claimed.room.clone()));
+        }
+        let ended = |state: &str| matches!(state, "sent" | "confirmed" | "unconfirmed" | "failed");
+        if recorded.state.as_deref().is_some_and(ended) {
+            self.tell(News::Finished(claimed.uid.clone()));
+        }
+    }
+
+    /// Reads the room for a part whose answer was lost. Lines that could be it are heard, oldest first, as a callback
+    /// would be; then the claim goes on: the part is confirmed, or absent.
+    async fn look(&mut self, claimed: &Claimed, since: Since) -> Result<Next, StoreError> {
+        let relay = self.relay;
+        let Some(room) = relay.room(&claimed.room) else { return Ok(Next::LetGo) };
+        if !self.may_call(since) {
+            return Ok(Next::LetGo);
+        }
+        let Ok(channel) = relay.channel(room) else { return Ok(Next::LetGo) };
+        // The provider's clock and the database's may differ; older lines are known, and heard only once.
+        let from = claimed.claimed_at.as_second() - 120;
+        let started = Instant::now();
+        let read = channel.read_back(room, from, relay.settings.lanes.http).await;
+        let latency = started.elapsed();
+        let request = json!({ "group": room.group, "since": Timestamp::from_second(from).ok().map(|t| t.to_string()) });
+        self.calls += 1;
+        let (status, error) = match &read {
+            ReadBack::Lines(_) => (Some(200), None),
+            ReadBack::Failed { status, error } => (*status, Some(error.as_str())),
+        };
+        let note = crate::store::answers::CallNote {
+            uid: Some(&claimed.uid), room: Some(&room.name), channel: channel.name(), operation: "read",
+            status, ok: error.is_none(), latency, request: &request, error,
+        };
+        relay.store.note_call(&note).await?;
+        let ReadBack::Lines(lines) = read else {
+            let wait = super::pause::pause(claimed.failures, None, jitter(), &relay.settings.lanes);
+            relay.store.postpone(&self.token, claimed, wait).await?;
+            return self.claim(None).await;
+        };
+        let wanted = super::accept::fingerprint(&claimed.text, claimed.picture_url.as_deref());
+        for line in lines.iter().rev() {
+            if let Some(line) = crate::chat::Line::read(&line.json)
+                && line.is_bot()
+                && line.created_at().is_none_or(|at| at.as_second() >= from)
+                && line.fingerprint() == wanted
+            {
+                relay.store_line(&line, "read", None).await?;
+            }
+        }
+        self.claim(Some(claimed)).await
+    }
+
+    fn tell(&self, news: News) {
+        drop(self.news.send(news));
+    }
+}
+
+/// A number from 0 to 1, for jitter.
+fn jitter() -> f64 {
+    f64::from(Uuid::new_v4().as_u128() as u16) / f64::from(u16::MAX)
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

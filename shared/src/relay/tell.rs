@@ -1,0 +1,92 @@
+//! What Talkback itself has to say in a room: that an urgent message expired, that another room is wrong. Idempotent:
+//! the uid follows from what is told.
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::Relay;
+use super::plan::{Door, Offer};
+use crate::compose::Dress;
+use crate::message::{Message, Priority, Uid};
+use crate::route::{Action, Pattern, Route, RoutingKey};
+use crate::store::StoreError;
+use crate::text::Text;
+
+/// Keeps our own messages' uids apart.
+const NAMESPACE: Uuid = Uuid::from_u128(0x1d0c_6d5c_47a5_4a8a_8f0e_9a51_44c2_7b10);
+
+impl Relay {
+    /// Something to say in these rooms, in plain dress; said once for each `name`.
+    pub(crate) fn words(&self, source: &str, door: Door, name: &str, rooms: &[String], text: &str) -> Option<Offer> {
+        let source = RoutingKey::parse(source).ok()?;
+        let priority = Priority::High;
+        let message = Message {
+            uid: Uid::from_uuid(Uuid::new_v5(&NAMESPACE, name.as_bytes())),
+            source,
+            sender: None,
+            body: Text::clean(text),
+            media: Vec::new(),
+            priority: Some(priority),
+            rooms: None,
+            expires_at: None,
+            wants_ack_url: false,
+        };
+        let route = Route {
+            pattern: Pattern::parse("#").ok()?,
+            action: Action::Post,
+            rooms: rooms.to_vec(),
+            dress: Some(Dress::Plain),
+            priority,
+            age: priority.age(),
+            patience: None,
+        };
+        let (sent_by, reply, deliver_by, stamped_at) = (None, None, None, None);
+        Some(Offer { message, door, sent_by, reply, deliver_by, stamped_at, route: Some(route), raw: Vec::new() })
+    }
+
+    /// Says in its room, in one line, that an urgent message expired. An hour's age: nobody need be told later.
+    pub(super) async fn tell_expired(&self) -> Result<(), StoreError> {
+        for lost in self.store.untold().await? {
+            let text = format!(
+                "⚠ An urgent message from {} could not be posted within {} and has expired ({}).",
+                lost.source,
+                spoken(lost.waited),
+                lost.short_uid
+            );
+            let name = format!("expired/{}", lost.delivery);
+            let offer = self.words("source.talkback.expired", Door::Talkback, &name, &[lost.room], &text);
+            if let Some(offer) = offer {
+                self.accept(&[offer]).await?;
+            }
+            self.store.told(lost.delivery).await?;
+        }
+        Ok(())
+    }
+
+    /// Raises the alarm for a room whose address or token is wrong: in the log, and in the other rooms.
+    pub(super) async fn tell_suspended(&self, room: &str) {
+        tracing::error!(room, "room suspended: the provider says that its address or token is wrong; nothing is lost, it waits");
+        let others: Vec<String> = self.room_names().into_iter().filter(|name| name != room).collect();
+        if others.is_empty() {
+            return;
+        }
+        let text = format!("⚠ Nothing can be posted to the room “{room}”: its bot is unknown to GroupMe. Messages for it wait.");
+        // Once an hour is enough, should it be opened and fail again.
+        let name = format!("suspended/{room}/{}", jiff::Timestamp::now().as_second() / 3600);
+        if let Some(offer) = self.words("source.talkback.suspended", Door::Talkback, &name, &others, &text)
+            && let Err(error) = self.accept(&[offer]).await
+        {
+            tracing::warn!(error = %error, room, "other rooms not told");
+        }
+    }
+}
+
+/// A time as people say it, in its largest unit.
+fn spoken(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
+}
