@@ -1,3 +1,4 @@
+//! Settings: what is enough, what is refused and by which name, and what the README and the example file must show.
 use secrecy::ExposeSecret as _;
 
 use super::*;

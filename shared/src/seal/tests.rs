@@ -1,3 +1,4 @@
+//! Sealed values open in their own place and nowhere else; look-up hashes tell purposes apart.
 use super::*;
 
 const K1: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";

@@ -1,3 +1,4 @@
+//! Send keys: who is known, and what each may use.
 use super::*;
 
 /// `printf secret | sha256sum`

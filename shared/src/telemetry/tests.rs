@@ -1,3 +1,4 @@
+//! What a line of the log holds, and who may write one.
 use std::io;
 use std::sync::{Arc, Mutex};
 
