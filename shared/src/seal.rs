@@ -194,4 +194,4 @@ pub fn same(presented: &[u8], expected: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

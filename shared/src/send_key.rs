@@ -59,8 +59,13 @@ impl SendKey {
                 "ok200" => &mut key.ok200,
                 "" if place == 0 => continue,
                 patterns if place == 0 => {
-                    let patterns: Result<_, _> = patterns.split('|').map(Pattern::parse).collect();
-                    key.sources = patterns.map_err(|_| SendKeyError::Patterns)?;
+                    let pattern = |text: &str| match Pattern::parse(text) {
+                        // Almost surely a mistake, and it would match nothing.
+                        Ok(_) if text.starts_with("source.") => Err(SendKeyError::Patterns),
+                        Ok(pattern) => Ok(pattern),
+                        Err(_) => Err(SendKeyError::Patterns),
+                    };
+                    key.sources = patterns.split('|').map(pattern).collect::<Result<_, _>>()?;
                     continue;
                 }
                 _ => return Err(SendKeyError::Word),
@@ -130,4 +135,4 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -68,14 +68,25 @@ impl Section {
         self.take(reading, key, "a text that is not empty", filled)
     }
 
-    /// A text that must be there, or `env:NAME` for the variable that holds it. A fault gives an empty text.
-    pub(super) fn text_or_env(&mut self, reading: &mut Reading<'_>, key: &str) -> String {
+    /// A text that must be there. A fault gives an empty text.
+    pub(super) fn required_text(&mut self, reading: &mut Reading<'_>, key: &str) -> String {
         if !self.keys.contains_key(key) {
             self.fault(reading, key, "missing");
         }
-        let text = self.text(reading, key).unwrap_or_default();
+        self.text(reading, key).unwrap_or_default()
+    }
+
+    /// A text that must be there, or `env:NAME` for the variable that holds it. A fault gives an empty text.
+    pub(super) fn text_or_env(&mut self, reading: &mut Reading<'_>, key: &str) -> String {
+        let text = self.required_text(reading, key);
         let Some(variable) = text.strip_prefix("env:") else { return text };
-        let value = reading.vars.get(variable).filter(|value| !value.is_empty()).cloned();
+        // Only what looks like a name is told in a fault: people put the secret itself there, too.
+        if !variable.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') {
+            self.fault(reading, key, "after env: must come the name of a variable, in capitals, digits and _");
+            return String::new();
+        }
+        let value =
+            reading.vars.get(variable).map(|value| value.trim()).filter(|value| !value.is_empty()).map(str::to_owned);
         if value.is_none() {
             let what = format!("missing, and {} takes its value from it", self.name(key));
             reading.faults.add(variable, what);

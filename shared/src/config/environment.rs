@@ -9,8 +9,7 @@ use super::{GroupMe, Settings, SettingsError, provider_url};
 use crate::seal;
 use crate::send_key::SendKey;
 
-/// The environment of this process. What is not UTF-8 is kept with U+FFFD in it: no setting is right that way, and the
-/// fault names it.
+/// The environment of this process. What is not UTF-8 is kept with U+FFFD in it, so that it can be named as a fault.
 pub(super) fn vars() -> HashMap<String, String> {
     let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
     std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
@@ -62,6 +61,9 @@ impl Variables<'_> {
             let missing = if twilio_auth_token.is_some() { "TWILIO_ACCOUNT_SID" } else { "TWILIO_AUTH_TOKEN" };
             self.faults.add(missing, "missing, and its counterpart is set");
         }
+        self.optional("RUST_LOG", |filter| {
+            tracing_subscriber::EnvFilter::try_new(filter).map_err(|_| "must be a level or a list of directives")
+        });
         let file = self.required("TALKBACK_CONFIG", document_of)?;
         let mut reading = Reading { vars: self.vars, faults: self.faults };
         let file = super::file::read(Section::root(file), &mut reading);
@@ -90,6 +92,10 @@ impl Variables<'_> {
     /// A variable's value; an empty one is missing.
     fn optional<T, E: ToString>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
         let value = self.vars.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())?;
+        if value.contains('\u{FFFD}') {
+            self.faults.add(name, "is not UTF-8");
+            return None;
+        }
         read(value).map_err(|error| self.faults.add(name, error.to_string())).ok()
     }
 

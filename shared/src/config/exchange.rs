@@ -38,7 +38,7 @@ const KINDS: [(&str, ExchangeKind); 4] = [
 pub(super) fn read(root: &mut Section, reading: &mut Reading<'_>) -> Vec<Exchange> {
     let mut exchanges: Vec<Exchange> = Vec::new();
     for mut section in root.sections(reading, "exchanges") {
-        let name = section.text_or_env(reading, "name");
+        let name = section.required_text(reading, "name");
         if exchanges.iter().any(|known| known.name == name) {
             section.fault(reading, "name", "an earlier exchange has this name");
         }

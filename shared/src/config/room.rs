@@ -65,7 +65,7 @@ pub(super) fn read(root: &mut Section, reading: &mut Reading<'_>) -> Vec<Room> {
 }
 
 fn room(section: &mut Section, reading: &mut Reading<'_>) -> Room {
-    let name = section.text_or_env(reading, "name");
+    let name = section.required_text(reading, "name");
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     if name.len() > 64 || !name.bytes().all(plain) {
         section.fault(reading, "name", "must be 1 to 64 letters, digits, dots, _ or -");

@@ -20,7 +20,7 @@ pub(super) fn read(root: &mut Section, reading: &mut Reading<'_>, rooms: &[Room]
 
 /// `None` only where a fault was noted.
 fn route(section: &mut Section, reading: &mut Reading<'_>, rooms: &[Room]) -> Option<Route> {
-    let pattern = Pattern::parse(&section.text_or_env(reading, "pattern"));
+    let pattern = Pattern::parse(&section.required_text(reading, "pattern"));
     if let Err(error) = &pattern {
         section.fault(reading, "pattern", error.to_string());
     }
