@@ -2,6 +2,7 @@
 //! setting is never quoted, because it may be a secret in the wrong place.
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -93,19 +94,15 @@ impl Default for Media {
     }
 }
 
-/// How long finished work is kept (`[retention]`).
+/// How long what is finished is kept (`[retention]`); `None` is for ever, and the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Messages with their deliveries, parts, calls and events.
-    pub messages: Keep,
-}
-
-/// How long something is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Keep {
-    /// Until a person removes it: the one rule there is.
-    #[default]
-    Forever,
+    /// Messages with their deliveries, parts, calls and events, once nothing more will be posted of them.
+    pub messages: Option<Duration>,
+    /// Lines said in the rooms, and counts of refused callbacks.
+    pub callbacks: Option<Duration>,
+    /// Rejected input.
+    pub rejected: Option<Duration>,
 }
 
 /// Every missing or wrong setting, by name. No value is in it.

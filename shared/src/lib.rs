@@ -19,6 +19,7 @@
 //! | [`amqp_event`] | the event that Lambda makes of an Amazon MQ queue: no I/O |
 //! | [`message`], [`text`], [`route`], [`source`], [`compose`], [`delivery`], [`send_key`] | values: no I/O |
 pub mod amqp_event;
+pub mod broker;
 pub mod channel;
 pub mod chat;
 pub mod command;

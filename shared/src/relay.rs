@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, BrokerError};
 use crate::channel::{self, Channel, ChannelError};
 use crate::config::{Room, Settings};
 use crate::seal::Place;
@@ -32,8 +32,8 @@ pub struct Relay {
     pub settings: Arc<Settings>,
     /// Postgres.
     pub store: Store,
-    /// RabbitMQ.
-    pub broker: Broker,
+    /// RabbitMQ, where `AMQP_URL` is set.
+    pub broker: Option<Arc<Broker>>,
     /// The name of the function that runs it.
     pub function: &'static str,
     synced: Arc<OnceCell<()>>,
@@ -48,6 +48,9 @@ pub enum RelayError {
     /// The database's settings are wrong.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The broker's address is wrong.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
     /// A room's channel cannot be made.
     #[error("room {room}: {source}")]
     Channel {
@@ -77,7 +80,10 @@ impl Relay {
         }
         let store =
             Store::new(&settings.database_url, ca.as_deref(), settings.lanes.statement_timeout, CONNECTIONS)?;
-        let broker = Broker::new(settings.amqp_url.clone());
+        let broker = match &settings.amqp_url {
+            Some(url) => Some(Arc::new(Broker::new(url.clone(), &format!("talkback {function}"))?)),
+            None => None,
+        };
         Ok(Self { settings: Arc::new(settings), store, broker, function, synced: Arc::new(OnceCell::new()) })
     }
 

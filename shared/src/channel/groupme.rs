@@ -35,7 +35,7 @@ pub fn make(settings: &Settings) -> Result<Box<dyn Channel>, ChannelError> {
         // Short of the total limit, so that a connection that never came counts as surely not posted.
         .connect_timeout(settings.lanes.http / 2)
         .user_agent(concat!("talkback/", env!("CARGO_PKG_VERSION")))
-        .tls_backend_preconfigured(crate::tls::client(None).map_err(|_| ChannelError::Client)?)
+        .tls_backend_preconfigured(crate::tls::web_client())
         .build()
         .map_err(|_| ChannelError::Client)?;
     Ok(Box::new(GroupMe {

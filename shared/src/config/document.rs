@@ -118,6 +118,13 @@ impl Section {
         self.take(reading, key, r#"a duration such as "200ms", "1s", "15m" or "2h""#, |value| duration(&value))
     }
 
+    /// How long something is kept; `None` for ever.
+    pub(super) fn keep(&mut self, reading: &mut Reading<'_>, key: &str) -> Option<Duration> {
+        let wanted = r#""forever" or a duration such as "2160h" (90 days)"#;
+        let kept = |value: Value| if value.as_str() == Some("forever") { Some(None) } else { duration(&value).map(Some) };
+        self.take(reading, key, wanted, kept).flatten()
+    }
+
     /// A list of durations.
     pub(super) fn durations(&mut self, reading: &mut Reading<'_>, key: &str) -> Option<Vec<Duration>> {
         let wanted = r#"a list of durations such as ["1m", "5m"]"#;

@@ -2,7 +2,7 @@
 use jiff::tz::TimeZone;
 
 use super::document::{Reading, Section};
-use super::{Exchange, Keep, Lanes, Media, Retention, Room, exchange, lanes, room, routes};
+use super::{Exchange, Lanes, Media, Retention, Room, exchange, lanes, room, routes};
 use crate::route::{Routes, RoutingKey};
 
 /// Everything that stands in the TOML.
@@ -69,7 +69,9 @@ fn zone(root: &mut Section, reading: &mut Reading<'_>) -> TimeZone {
 /// none.
 fn retention(root: &mut Section, reading: &mut Reading<'_>) -> Retention {
     let mut section = root.section(reading, "retention");
-    let messages = section.word(reading, "messages", &[("forever", Keep::Forever)]).unwrap_or_default();
+    let mut keep = |key| section.keep(reading, key);
+    let retention =
+        Retention { messages: keep("messages"), callbacks: keep("callbacks"), rejected: keep("rejected") };
     section.end(reading);
-    Retention { messages }
+    retention
 }

@@ -110,7 +110,7 @@ fn each_wrong_key_of_the_toml_is_named_by_its_path() {
         [media]
         max_bytes = "big"
         [retention]
-        messages = "1d"
+        messages = "long"
         [queue_keys]
         q = ""
     "##;

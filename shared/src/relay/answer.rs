@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Relay;
-use crate::broker::Props;
+use crate::broker::{BrokerError, Props};
 use crate::store::StoreError;
 use crate::store::answers::{CallNote, Due};
 
@@ -49,16 +49,17 @@ impl Relay {
             None => json!({ "status": "success", "message_id": due.given_uid }),
             Some(reason) => json!({ "status": "failure", "message_id": due.given_uid, "reason": reason }),
         };
-        let props = Props { correlation_id: due.correlation_id.clone(), ..Props::json() };
+        let Some(broker) = &self.broker else { return Ok(false) };
+        let props = Props { correlation_id: due.correlation_id.clone(), ..Props::default() };
         for _ in 0..TRIES {
             let started = Instant::now();
-            let published = self.broker.publish("", queue, body.to_string().as_bytes(), &props).await;
+            let published = broker.publish("", queue, body.to_string().as_bytes(), &props, true).await;
             let error = published.as_ref().err().map(ToString::to_string);
             self.note(due, "amqp", "reply", None, started, &body, error.as_deref()).await?;
             match published {
                 Ok(()) => return Ok(true),
                 // The asker is gone, and its queue with it.
-                Err(error) if error.is_unroutable() => return Ok(false),
+                Err(BrokerError::Unroutable) => return Ok(false),
                 Err(_) => {}
             }
         }
@@ -77,7 +78,7 @@ impl Relay {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(ACK_LIMIT)
-            .tls_backend_preconfigured(crate::tls::client(None).map_err(StoreError::Settings)?)
+            .tls_backend_preconfigured(crate::tls::web_client())
             .build()
             .map_err(|_| StoreError::Settings("the HTTP client cannot be built"))?;
         for _ in 0..TRIES {

@@ -106,7 +106,11 @@ impl Store {
             config.ssl_mode(SslMode::Require);
         }
         config.connect_timeout(Duration::from_secs(3)).application_name("talkback");
-        let tls = MakeRustlsConnect::new(crate::tls::client(ca_pem).map_err(StoreError::Settings)?);
+        let tls = match ca_pem {
+            Some(pem) => crate::tls::client_with(pem).map_err(StoreError::Settings)?,
+            None => crate::tls::web_client(),
+        };
+        let tls = MakeRustlsConnect::new(tls);
         let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let settings = format!(
             "set statement_timeout = {ms}; set idle_in_transaction_session_timeout = {ms}; set lock_timeout = {ms}; \
