@@ -6,6 +6,7 @@
 pub mod accept;
 mod answer;
 pub mod batch;
+mod dead;
 pub mod dispatch;
 mod lane;
 pub mod pause;

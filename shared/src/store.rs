@@ -8,6 +8,7 @@ pub mod connection;
 pub mod hear;
 pub mod lanes;
 pub mod look_up;
+mod migrate;
 pub mod records;
 pub mod rejected;
 pub mod rooms;

@@ -1,1 +1,55 @@
-//! wip
+//! GroupMe's callback: every line said in the room. Nothing signs it: the token in the path is the only credential.
+//! Answers within a second, since GroupMe asks again when it has to wait.
+mod door;
+
+use std::time::Duration;
+
+use lambda_http::{Body, Request, RequestExt as _, Response};
+use talkback::relay::Relay;
+use talkback::relay::dispatch::{Budget, end_of};
+use tokio::time::timeout;
+
+pub use door::Refusal;
+
+/// How long storing a line may take.
+const PATIENCE: Duration = Duration::from_millis(900);
+
+/// How long an answer is posted here; the dispatcher does the rest.
+const BUDGET: Duration = Duration::from_millis(500);
+
+/// Hears one line.
+pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
+    let line = match door::open(&relay.settings, &request) {
+        Ok(Some(line)) => line,
+        Ok(None) => return door::answer(200),
+        Err(refusal) => {
+            tracing::warn!(reason = refusal.as_str(), "callback refused");
+            // Best effort: a refusal needs no database to be one.
+            drop(timeout(PATIENCE, relay.store.count_refusal(refusal.as_str())).await);
+            return door::answer(refusal.status());
+        }
+    };
+    let heard = timeout(PATIENCE, async {
+        relay.wake().await?;
+        relay.hear(&line).await
+    });
+    match heard.await {
+        Ok(Ok(rooms)) => {
+            if !rooms.is_empty() {
+                let end = request.lambda_context_ref().and_then(|context| end_of(context.deadline()));
+                if let Err(error) = relay.dispatch(&Budget::door(BUDGET, end, rooms)).await {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "posting is left to the dispatcher");
+                }
+            }
+            door::answer(200)
+        }
+        Ok(Err(error)) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "line not stored");
+            door::answer(503)
+        }
+        Err(_) => {
+            tracing::error!("line not stored in time");
+            door::answer(503)
+        }
+    }
+}

@@ -45,6 +45,12 @@ impl Budget {
     }
 }
 
+/// The moment at which Lambda ends the function; `None` for a deadline in the past, as the emulator gives.
+#[must_use]
+pub fn end_of(deadline: std::time::SystemTime) -> Option<Instant> {
+    deadline.duration_since(std::time::SystemTime::now()).ok().map(|left| Instant::now() + left)
+}
+
 /// What lanes tell the dispatch that runs them.
 pub(super) enum News {
     /// A lane was taken: there may be more.
