@@ -8,9 +8,10 @@
 //!
 //! | module | what it knows |
 //! | --- | --- |
-//! | [`message`], [`text`], [`route`], [`source`], [`compose`], [`delivery`] | values: no I/O |
+//! | [`message`], [`text`], [`route`], [`source`], [`compose`], [`delivery`], [`json`] | values: no I/O |
 pub mod compose;
 pub mod delivery;
+pub mod json;
 pub mod message;
 pub mod route;
 pub mod source;
