@@ -19,8 +19,8 @@ use secrecy::SecretString;
 use tokio::sync::Mutex;
 
 use crate::amqp_event::{Record, read_record};
-pub use connection::{connect, vhost_of};
 use connection::{Leased, Live, within};
+pub use connection::{connect, vhost_of};
 pub use error::{BrokerError, Cause};
 pub use probe::Health;
 pub use props::{HeaderValue, Props};

@@ -26,6 +26,7 @@ pub mod command;
 pub mod compose;
 pub mod config;
 pub mod delivery;
+pub mod json;
 pub mod message;
 pub mod relay;
 pub mod route;

@@ -128,10 +128,10 @@ impl Relay {
                 message: *message,
                 door: Door::RabbitMq,
                 sent_by: None,
-                reply: delivery
-                    .reply_to
-                    .clone()
-                    .map(|queue| ReplyTo { queue, correlation_id: delivery.correlation_id.clone().unwrap_or_default() }),
+                reply: delivery.reply_to.clone().map(|queue| ReplyTo {
+                    queue,
+                    correlation_id: delivery.correlation_id.clone().unwrap_or_default(),
+                }),
                 deliver_by: deliver_by(delivery),
                 stamped_at: delivery.stamp_time(),
                 route: None,
@@ -175,7 +175,7 @@ impl Relay {
     }
 
     fn line_of(&self, raw: &[u8]) -> Option<Value> {
-        let line = Line::read(&source::json(raw).ok()?)?;
+        let line = Line::read(&crate::json::parse(raw).ok()?)?;
         let sealed = self.sealed("groupme_callbacks", "payload_sealed", line.id(), &self.strike_out(raw));
         Some(json!({
             "group_id": line.group(), "line_id": line.id(), "sender_type": line.sender_type(),
@@ -186,7 +186,9 @@ impl Relay {
     /// The bytes without the secrets we know; in JSON also without the fields that hold secrets of others.
     pub(crate) fn strike_out(&self, raw: &[u8]) -> Vec<u8> {
         let mut raw = match serde_json::from_slice::<Value>(raw) {
-            Ok(Value::Object(mut fields)) if ["bot_id", "password", "token"].iter().any(|f| fields.contains_key(*f)) => {
+            Ok(Value::Object(mut fields))
+                if ["bot_id", "password", "token"].iter().any(|f| fields.contains_key(*f)) =>
+            {
                 for field in ["bot_id", "password", "token"] {
                     if let Some(value) = fields.get_mut(field) {
                         *value = Value::from("***");
