@@ -6,9 +6,12 @@
 mod api;
 mod callback;
 mod config;
+mod control;
 mod fault;
+mod guard;
 mod line;
 mod millis;
+mod page;
 mod picture;
 mod post;
 mod sim;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, middleware};
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
@@ -25,8 +25,11 @@ use crate::{
     api,
     callback::{CallbackAttempt, CallbackMode, Parcel, client, courier},
     config::{SimConfig, check_callback_url},
+    control,
     fault::{Endpoint, Fault},
+    guard,
     line::{Line, SenderType},
+    page,
     post::Post,
     socket::{Door, Reset},
     world::{Saying, World},
@@ -278,7 +281,7 @@ fn run(
         for (bot, parcels) in world.bots().into_iter().zip(parcels) {
             tokio::spawn(courier(Arc::clone(&world), client.clone(), bot.bot_id, parcels));
         }
-        let service = routes(Arc::clone(&world)).into_make_service_with_connect_info::<Reset>();
+        let service = routes(Arc::clone(&world), address).into_make_service_with_connect_info::<Reset>();
         if report.send(Ok(address)).is_err() {
             return;
         }
@@ -290,10 +293,13 @@ fn run(
 }
 
 /// Everything that is served.
-fn routes(world: Arc<World>) -> Router {
+fn routes(world: Arc<World>, address: SocketAddr) -> Router {
     Router::new()
         .merge(api::routes())
+        .merge(control::routes())
+        .merge(page::routes())
         .fallback(api::unknown_path)
         .method_not_allowed_fallback(api::wrong_method)
+        .layer(middleware::from_fn_with_state(address, guard::only_from_here))
         .with_state(world)
 }

@@ -21,6 +21,9 @@ use crate::{
 /// Everything behind one lock, and a bell that rings at each change.
 pub(crate) struct World {
     pub(crate) access_token: Option<String>,
+    /// Another one after each start.
+    pub(crate) run: String,
+    started: Instant,
     known: Mutex<Known>,
     changes: watch::Sender<u64>,
 }
@@ -86,6 +89,8 @@ impl World {
         let last_id = u64::try_from(unix_time().as_millis()).unwrap_or_default() * 100_000;
         Self {
             access_token: config.access_token.clone(),
+            run: Uuid::new_v4().simple().to_string(),
+            started: Instant::now(),
             known: Mutex::new(Known { members: members.collect(), last_id, ..Known::default() }),
             changes: watch::Sender::new(0),
         }
@@ -114,6 +119,16 @@ impl World {
 
     pub(crate) fn lines(&self) -> Vec<Line> {
         self.known().lines.clone()
+    }
+
+    /// The line of that number, counted from 0 over all rooms.
+    pub(crate) fn line(&self, number: usize) -> Option<Line> {
+        self.known().lines.get(number).cloned()
+    }
+
+    /// Milliseconds since the start: an instant for other processes.
+    pub(crate) fn millis_at(&self, at: Instant) -> u64 {
+        u64::try_from(at.duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The bot with that secret.

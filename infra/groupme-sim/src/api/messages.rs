@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
-    extract::{ConnectInfo, Path, Query, State},
+    extract::{ConnectInfo, Path, Query, State, rejection::QueryRejection},
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
@@ -33,10 +33,11 @@ pub(super) async fn read(
     State(world): State<Arc<World>>,
     ConnectInfo(reset): ConnectInfo<Reset>,
     Path(group_id): Path<String>,
-    Query(query): Query<BTreeMap<String, String>>,
+    query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
+    let query = query.map(|Query(query)| query).unwrap_or_default();
     let what = "GET /v3/groups/:id/messages";
     if let Some(refusal) = unauthorized(&world, &headers, query.get("token").map(String::as_str), what) {
         return refusal;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     body::Bytes,
-    extract::{ConnectInfo, Path, State},
+    extract::{ConnectInfo, Path, State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -28,17 +28,23 @@ pub(super) async fn upload(
     State(world): State<Arc<World>>,
     ConnectInfo(reset): ConnectInfo<Reset>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
     if let Some(refusal) = unauthorized(&world, &headers, None, "POST /pictures") {
         return refusal;
     }
     let content_type = content_type(&headers);
-    let (format, (width, height)) = match judge(&content_type, &body) {
+    let judged = match body {
+        Ok(body) => {
+            judge(&content_type, &body).map(|judged| (judged, body)).map_err(|why| (StatusCode::BAD_REQUEST, why))
+        }
+        Err(rejection) => Err((rejection.status(), "the body is too long or breaks off")),
+    };
+    let ((format, (width, height)), body) = match judged {
         Ok(judged) => judged,
-        Err(why) => {
+        Err((status, why)) => {
             world.complain(format!("POST /pictures: {why}"));
-            return error(StatusCode::BAD_REQUEST, why);
+            return error(status, why);
         }
     };
     let name = format!("{width}x{height}.{}.{}", format.extension(), Uuid::new_v4().simple());

@@ -1,11 +1,11 @@
 //! `POST /v3/bots/post`: the bot speaks. Whatever facts do not promise is refused and complained of.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     body::Bytes,
-    extract::{ConnectInfo, Query, State},
-    http::{HeaderMap, StatusCode},
+    extract::{ConnectInfo, State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
@@ -48,11 +48,11 @@ struct Refusal(StatusCode, String);
 pub(super) async fn post(
     State(world): State<Arc<World>>,
     ConnectInfo(reset): ConnectInfo<Reset>,
-    Query(query): Query<BTreeMap<String, String>>,
+    uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let read = read(&query, &headers, &body);
+    let read = read(&uri, &headers, body);
     let mut arrived = Post {
         at: Instant::now(),
         bot_id: None,
@@ -129,9 +129,11 @@ impl PostBody {
 }
 
 /// The request as a post, or what cannot be read about it.
-fn read(query: &BTreeMap<String, String>, headers: &HeaderMap, body: &[u8]) -> Result<PostBody, Refusal> {
+fn read(uri: &Uri, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<PostBody, Refusal> {
     let bad = |why: String| Refusal(StatusCode::BAD_REQUEST, why);
-    if !query.is_empty() {
+    let body =
+        body.map_err(|rejection| Refusal(rejection.status(), "the body is too long or breaks off".to_owned()))?;
+    if uri.query().is_some() {
         return Err(bad("a query where none belongs".to_owned()));
     }
     match content_type(headers).as_str() {
@@ -140,7 +142,7 @@ fn read(query: &BTreeMap<String, String>, headers: &HeaderMap, body: &[u8]) -> R
         _ => return Err(bad("the content type is not application/json".to_owned())),
     }
     // serde_json's own words may quote the text.
-    serde_json::from_slice(body).map_err(|error| {
+    serde_json::from_slice(&body).map_err(|error| {
         let why = error.to_string();
         let unknown = why.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
         let missing = why.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "clippy allows these in #[test] functions, not beside")]
 
+mod binary;
 mod callbacks;
 mod faults;
+mod page;
+mod pictures;
 mod posting;
+mod reading;
 mod station;
