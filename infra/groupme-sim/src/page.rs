@@ -48,7 +48,7 @@ fn file(content_type: &'static str, content: &'static str) -> Response {
     (headers, content).into_response()
 }
 
-/// Server-sent events: first `run`, then a `line` for every line of every room, those before and those to come. A
+/// Server-sent events: first `run` with the number of lines so far, then a `line` for every line of every room, those before and those to come. A
 /// page that lost the connection names the last one it saw and gets the rest; one that saw another run gets all.
 async fn stream_lines(
     State(world): State<Arc<World>>,
@@ -59,7 +59,7 @@ async fn stream_lines(
         Some((run, count)) if run == world.run => count.parse().unwrap_or(0),
         _ => 0,
     };
-    let run = Event::default().event("run").data(&world.run);
+    let run = Event::default().event("run").data(json!({"run": world.run, "lines": world.line_count()}).to_string());
     let changes = world.changes();
     let lines = stream::unfold((world, changes, next), async |(world, mut changes, next)| {
         loop {

@@ -121,6 +121,10 @@ impl World {
         self.known().lines.clone()
     }
 
+    pub(crate) fn line_count(&self) -> usize {
+        self.known().lines.len()
+    }
+
     /// The line of that number, counted from 0 over all rooms.
     pub(crate) fn line(&self, number: usize) -> Option<Line> {
         self.known().lines.get(number).cloned()

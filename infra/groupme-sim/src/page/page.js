@@ -6,6 +6,7 @@ const [form, nameBox, textBox, fault] = ["say", "name", "text", "fault"].map($);
 let groups = [];
 let current = "";
 let run = "";
+let read = 0; // lines that were there when the page came
 const said = new Map(); // group id -> lines
 const unread = new Map(); // group id -> count
 
@@ -32,6 +33,12 @@ function clock(line) {
   return made;
 }
 
+// As high as a picture may be in the chat, in its own proportions.
+function fit(width, height) {
+  const scale = Math.min(1, 320 / height);
+  return [Math.round(width * scale), Math.round(height * scale)];
+}
+
 function picture(line) {
   if (!line.picture) {
     const link = element("a", "elsewhere", line.picture_url);
@@ -41,9 +48,11 @@ function picture(line) {
     return link;
   }
   const image = element("img", "picture");
+  // GroupMe's names begin with the size; with it the lines do not move when the picture comes.
+  const size = /(\d+)x(\d+)\./.exec(line.picture);
+  if (size) [image.width, image.height] = fit(Number(size[1]), Number(size[2]));
   image.src = line.picture;
   image.alt = `Picture from ${line.name}`;
-  image.addEventListener("load", () => { if (atEnd) toEnd(); });
   return image;
 }
 
@@ -72,11 +81,20 @@ function toEnd() {
   room.scrollTop = room.scrollHeight;
   newer.hidden = true;
 }
+let lastTop = 0;
 room.addEventListener("scroll", () => {
-  atEnd = room.scrollHeight - room.scrollTop - room.clientHeight < 60;
-  if (atEnd) newer.hidden = true;
+  // Only who scrolls up leaves the end; what grows below does not lead away from it.
+  if (room.scrollHeight - room.scrollTop - room.clientHeight < 60) {
+    atEnd = true;
+    newer.hidden = true;
+  } else if (room.scrollTop < lastTop) {
+    atEnd = false;
+  }
+  lastTop = room.scrollTop;
 });
-new ResizeObserver(() => { if (atEnd) toEnd(); }).observe(room);
+const stay = new ResizeObserver(() => { if (atEnd) toEnd(); });
+stay.observe(room);
+stay.observe(list);
 newer.addEventListener("click", () => { atEnd = true; toEnd(); });
 
 function showGroup(id) {
@@ -103,12 +121,12 @@ function showGroups() {
   }));
 }
 
-function takeLine(line) {
+function takeLine(line, count) {
   const lines = said.get(line.group_id) ?? [];
   said.set(line.group_id, lines);
   lines.push(line);
   if (line.group_id !== current) {
-    unread.set(line.group_id, (unread.get(line.group_id) ?? 0) + 1);
+    if (count > read) unread.set(line.group_id, (unread.get(line.group_id) ?? 0) + 1);
     showGroups();
     return;
   }
@@ -136,16 +154,18 @@ function listen() {
   const stream = new EventSource("/_sim/stream");
   stream.addEventListener("run", async ({ data }) => {
     tell("live", "live");
-    if (run && run !== data) {
-      // Another simulator on the same port: what was said before is gone.
-      said.clear();
-      unread.clear();
-      await loadGroups();
-      showGroup(named());
-    }
-    run = data;
+    const now = JSON.parse(data);
+    if (run === now.run) return;
+    const another = run !== "";
+    ({ run, lines: read } = now);
+    if (!another) return;
+    // Another simulator on the same port: what was said before is gone.
+    said.clear();
+    unread.clear();
+    await loadGroups();
+    showGroup(named());
   });
-  stream.addEventListener("line", ({ data }) => takeLine(JSON.parse(data)));
+  stream.addEventListener("line", ({ data, lastEventId }) => takeLine(JSON.parse(data), Number(lastEventId.split("-")[1])));
   stream.addEventListener("error", () => {
     tell("lost", "not running");
     if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
