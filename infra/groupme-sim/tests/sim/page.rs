@@ -1,6 +1,5 @@
 //! The page, its stream, the control paths, and who may use them.
 
-use futures_util::StreamExt as _;
 use groupme_sim::{CallbackMode, Sim};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
@@ -100,12 +99,11 @@ async fn the_page_loads_nothing_from_outside_and_runs_nothing_inline() {
 }
 
 /// Reads a stream of events until it holds a text.
-async fn read_until(answer: reqwest::Response, text: &str) -> String {
-    let mut bytes = answer.bytes_stream();
+async fn read_until(mut answer: reqwest::Response, text: &str) -> String {
     let reading = async {
         let mut read = String::new();
         while !read.contains(text) {
-            read.push_str(&String::from_utf8_lossy(&bytes.next().await.unwrap().unwrap()));
+            read.push_str(&String::from_utf8_lossy(&answer.chunk().await.unwrap().unwrap()));
         }
         read
     };
