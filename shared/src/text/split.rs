@@ -49,7 +49,7 @@ fn best_border(text: &str, fits: usize) -> usize {
     let whole = |at: &usize| graphemes.binary_search(at).is_ok();
 
     // A border with nothing but white space before it would make a blank piece.
-    let said = text.find(|c: char| !c.is_whitespace()).unwrap_or(text.len());
+    let said = window.find(|c: char| !c.is_whitespace()).unwrap_or(window.len());
     let (mut paragraph, mut line, mut blank) = (None, None, None);
     let mut newlines = 0;
     for (at, c) in text[..fits].char_indices().skip_while(|&(at, _)| at < said) {
