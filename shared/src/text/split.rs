@@ -49,7 +49,7 @@ fn best_border(text: &str, fits: usize) -> usize {
     let whole = |at: &usize| graphemes.binary_search(at).is_ok();
 
     // A border with nothing but white space before it would make a blank piece.
-    let said = text.find(|c: char| !c.is_whitespace()).unwrap_or(text.len());
+    let said = window.find(|c: char| !c.is_whitespace()).unwrap_or(window.len());
     let (mut paragraph, mut line, mut blank) = (None, None, None);
     let mut newlines = 0;
     for (at, c) in text[..fits].char_indices().skip_while(|&(at, _)| at < said) {
@@ -129,6 +129,8 @@ mod tests {
     fn a_grapheme_is_not_cut_while_it_fits() {
         let family = "👨\u{200D}👩\u{200D}👧\u{200D}👦";
         assert_eq!(cut(&format!("ab{family}cd"), 8), ["ab", family, "cd"]);
+        // U+0D4E belongs to what follows it, though a word ends after it.
+        assert_eq!(cut("aa\u{D4E}!bbb", 3), ["aa", "\u{D4E}!", "bbb"]);
         assert_eq!(cut("🇩🇪🇫🇷🇮🇹", 3), ["🇩🇪", "🇫🇷", "🇮🇹"]);
         assert_eq!(cut("aaa \u{301}bbb", 4), ["aaa", " \u{301}", "bbb"]);
     }
