@@ -110,9 +110,8 @@ async fn a_connection_that_never_was_is_simply_tried_again() {
     // Nobody listens there now.
     station.sim = groupme_sim::Sim::start(groupme_sim::SimConfig::default()).await.unwrap();
     station.consume(&[message("a")]).await;
-    station.until(OUTCOMES, &["retry"]).await;
+    station.until("select distinct outcome || ': ' || error from api_calls", &["retry: no connection"]).await;
     station.until(STATES, &["queued"]).await;
-    station.until("select error from api_calls", &["no connection"]).await;
     assert!(api.contains(port.trim_start_matches("http://").trim_end_matches('/')));
     station.end().await;
 }
@@ -357,16 +356,13 @@ async fn all_instances_together_never_post_faster_than_the_rooms_pace() {
 async fn an_expired_urgent_message_is_said_in_the_room_in_one_line() {
     let rooms = usual_rooms("20ms", 3).replace("priority = \"urgent\"", "priority = \"urgent\"\nage = \"300ms\"");
     let mut station = Station::with(Setup { rooms, ..Setup::default() }).await;
-    station.sim.fault(Fault { containing: Some("battery".into()), ..Fault::always(status(429)) });
+    station.sim.fault(Fault { containing: Some("\"on battery".into()), ..Fault::always(status(429)) });
     station.consume(&[Station::message("notification.ups.onbattery", &json!({ "body": "on battery" }))]).await;
     station.start_dispatcher();
     station.until("select state from deliveries where prio = 2", &["expired"]).await;
     let lines = station.lines(1).await;
     let text = lines[0].text.clone().unwrap_or_default();
-    assert!(
-        text.contains("notification.ups.onbattery") && !text.contains("battery,") && text.contains("expired"),
-        "{text}"
-    );
+    assert!(text.contains("notification.ups.onbattery") && text.contains("expired"), "{text}");
     station.until("select count(*)::text from deliveries where told", &["1"]).await;
     assert_eq!(station.texts().len(), 1);
     station.end().await;
