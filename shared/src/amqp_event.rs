@@ -37,7 +37,12 @@ pub mod header {
     pub const ALREADY_SENT: &str = "alreadysent";
     /// Set by producers: after this moment they post it themselves.
     pub const DELIVER_BY: &str = "deliver_by";
+    /// Marks a probe of the way through the stamp; holds its id.
+    pub const PROBE: &str = "x-talkback-probe";
 }
+
+/// What a probe says; header and body together make one, so that no producer's header can make a message vanish.
+pub const PROBE_BODY: &[u8] = b"a probe of talkback's way, not a message";
 
 /// Amazon pads, other encoders may not; neither is a reason to lose a message.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -152,7 +157,7 @@ impl std::fmt::Debug for Delivery {
     }
 }
 
-/// Every message of every queue of the event, in the event's order.
+/// Every message of every queue of the event, in the event's order, but the probes of [`crate::broker`].
 pub fn read_event(event: &Value) -> Result<Vec<Record>, EventError> {
     if event.get("eventSource").and_then(Value::as_str) != Some("aws:rmq") {
         return Err(EventError::Source);
@@ -171,10 +176,13 @@ pub fn read_event(event: &Value) -> Result<Vec<Record>, EventError> {
             other => records.push(odd(queue, vhost, Fault::NoList, other)),
         }
     }
+    records.retain(|record| !matches!(record, Record::Delivery(delivery) if delivery.is_probe()));
     Ok(records)
 }
 
-fn read_record(queue: &str, vhost: &str, message: &Value) -> Record {
+/// One message of a queue.
+#[must_use]
+pub fn read_record(queue: &str, vhost: &str, message: &Value) -> Record {
     let Value::Object(fields) = message else {
         return odd(queue, vhost, Fault::NoObject, message);
     };
@@ -247,6 +255,12 @@ impl Delivery {
     #[must_use]
     pub fn deliver_by(&self) -> Option<Timestamp> {
         self.headers.get(header::DELIVER_BY)?.moment()
+    }
+
+    /// A probe of the way through the stamp: no message, nothing to store.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.body == PROBE_BODY && self.headers.get(header::PROBE).is_some()
     }
 
     /// How often Talkback has taken the message out of `talkback.dead` and tried again.

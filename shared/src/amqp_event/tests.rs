@@ -99,6 +99,14 @@ fn one_odd_record_does_not_fail_its_neighbours() {
 }
 
 #[test]
+fn a_probe_is_left_out_and_a_message_with_its_header_is_not() {
+    let marked = json!({"headers": {"x-talkback-probe": bytes("1")}});
+    let probe = json!({"basicProperties": marked, "data": LENIENT.encode(PROBE_BODY)});
+    let message = json!({"basicProperties": marked, "data": "e30="});
+    assert_eq!(deliveries(&event(json!([probe, message]))).len(), 1);
+}
+
+#[test]
 fn an_odd_record_keeps_its_uid_when_the_batch_comes_again() {
     let uid =
         |redelivered: bool, data: i32| match read_event(&event(json!([{"data": data, "redelivered": redelivered}])))
