@@ -8,14 +8,15 @@
 //!
 //! | module | what it knows |
 //! | --- | --- |
+//! | [`message`], [`text`], [`route`], [`source`], [`compose`], [`delivery`], [`json`] | values: no I/O |
 //! | [`amqp_event`] | the event that Lambda makes of an Amazon MQ queue: no I/O |
-//! | [`message`], [`text`], [`route`], [`source`], [`compose`], [`delivery`] | values: no I/O |
 //! | [`broker`] | RabbitMQ: topology, confirmed publishing |
 //! | [`tls`] | the one TLS stack |
 pub mod amqp_event;
 pub mod broker;
 pub mod compose;
 pub mod delivery;
+pub mod json;
 pub mod message;
 pub mod route;
 pub mod source;
