@@ -3,6 +3,7 @@
 
 mod bridging;
 mod function;
+mod patterns;
 mod program;
 mod proxy;
 mod publishing;
