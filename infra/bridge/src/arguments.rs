@@ -10,12 +10,12 @@ pub const USAGE: &str = "\
 bridge --invoke URL [--queue NAME --function NAME [--vhost NAME] [--batch 100] [--window 500ms] [--timeout 60s]]
        [--tick FUNCTION=60s]…
     Hands the messages of a queue to a function in batches, and invokes other functions by the clock.
-    Says `ready` when the queue is being consumed. Stops on SIGTERM and SIGINT.
+    Says `ready` when the queue is being consumed. Stops on SIGTERM and SIGINT. --vhost goes before the URL's.
 bridge publish --exchange NAME --key KEY [--header NAME=VALUE]… [--reply-to QUEUE] [--correlation-id ID]
        [--message-id ID] [--content-type TYPE]
     Publishes what stands on its input, and waits for the broker's confirm. A header that reads true, false or a whole
     number is sent as one.
-AMQP_URL says where the broker is; --vhost, if given, goes before the URL's virtual host.";
+AMQP_URL says where the broker is.";
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq)]

@@ -20,6 +20,8 @@ use crate::function::Functions;
 
 /// How long a connection and each single request to the broker may take.
 const BROKER_LIMIT: Duration = Duration::from_secs(10);
+/// How long saying goodbye may take.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// How often it looks whether the queue is there by now.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long an invocation in flight may go on after the order to stop.
@@ -116,7 +118,7 @@ impl Mapping {
             Err(error) => End::Lost(error),
         };
         // What was not acknowledged goes back to the queue with it.
-        let _ = timeout(BROKER_LIMIT, connection.close(200, "bye".into())).await;
+        let _ = timeout(CLOSE_LIMIT, connection.close(200, "bye".into())).await;
         end
     }
 

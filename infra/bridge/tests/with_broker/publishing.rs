@@ -103,6 +103,21 @@ async fn a_broker_that_falls_silent_is_an_error_within_the_limits() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_connection_that_fails_waits_no_second_time() {
+    let vhost = Vhost::new().await;
+    let proxy = Proxy::before(vhost.port()).await;
+    proxy.fall_silent();
+    let limits = Limits { connect: Duration::from_millis(400), answer: Duration::from_millis(400) };
+    let broker = Broker::new(vhost.url_at(Some(proxy.port)), "test").unwrap().with_limits(limits);
+    let props = Props::default();
+    let publish = async |_| broker.publish(SOURCE, "source.standard", b"{}", &props, true).await;
+    let outcomes = futures_util::future::join_all((0..50).map(publish)).await;
+    assert!(outcomes.iter().all(|outcome| *outcome == Err(BrokerError::Connect(Cause::TimedOut))));
+    assert_eq!(proxy.made(), 1);
+    vhost.gone().await;
+}
+
+#[tokio::test]
 async fn neither_password_nor_body_nor_number_is_in_any_error() {
     let vhost = Vhost::new().await;
     let broker = vhost.declared().await;
