@@ -19,7 +19,7 @@ use secrecy::SecretString;
 use tokio::sync::Mutex;
 
 use crate::amqp_event::{Record, read_record};
-use connection::{Leased, Live, within};
+use connection::{Leased, State, within};
 pub use connection::{connect, vhost_of};
 pub use error::{BrokerError, Cause};
 pub use probe::Health;
@@ -51,7 +51,7 @@ pub struct Broker {
     vhost: String,
     name: String,
     limits: Limits,
-    live: Mutex<Option<Live>>,
+    state: Mutex<State>,
     connections: AtomicU64,
     probed: Mutex<Option<probe::Probed>>,
 }
@@ -71,7 +71,7 @@ impl Broker {
             vhost,
             name: name.to_owned(),
             limits: Limits::default(),
-            live: Mutex::default(),
+            state: Mutex::default(),
             connections: AtomicU64::new(0),
             probed: Mutex::default(),
         })
