@@ -1,2 +1,34 @@
-//! wip
-fn main() {}
+//! `cargo xtask …`: everything that is done with this project by hand.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use xtask::{key, progress, test};
+
+const USAGE: &str = "\
+    cargo xtask test     everything that is checked, on servers of its own
+    cargo xtask key      makes a key for POST /send";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, arguments) = match arguments.split_first() {
+        Some((command, arguments)) => (command.as_str(), arguments),
+        None => ("", &[][..]),
+    };
+    if command == "test" {
+        return test::run(arguments);
+    }
+    let done = run(command, arguments);
+    if let Err(error) = &done {
+        progress::say(format!("error: {error:#}"));
+    }
+    progress::flush();
+    if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run(command: &str, arguments: &[String]) -> Result<()> {
+    match command {
+        "key" => key::run(arguments),
+        _ => bail!("what shall be done? One of\n{USAGE}"),
+    }
+}
