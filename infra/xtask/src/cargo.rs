@@ -10,12 +10,14 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{checkout, install};
+use crate::{accounts, checkout, install};
 
-/// A cargo command in the workspace.
+/// A cargo command in the workspace. It ends when we are killed.
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(install::cargo());
-    command.current_dir(checkout::root()).args(arguments).stdin(Stdio::null());
+    let cargo = install::cargo();
+    let root = checkout::root();
+    let mut command = accounts::command(&cargo, None, &root, "TERM").unwrap_or_else(|_| Command::new(cargo));
+    command.current_dir(root).args(arguments).stdin(Stdio::null());
     // What cargo set for us is about xtask, and would make build scripts of others run anew.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

@@ -12,6 +12,8 @@ pub mod pids;
 pub mod ports;
 pub mod programs;
 pub mod progress;
+pub mod publish;
 pub mod secrets;
 pub mod servers;
 pub mod test;
+pub mod up;

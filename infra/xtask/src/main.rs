@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use xtask::{key, progress, test};
+use xtask::{key, progress, publish, test, up};
 
 const USAGE: &str = "\
-    cargo xtask test     everything that is checked, on servers of its own
-    cargo xtask key      makes a key for POST /send";
+    cargo xtask up        the whole relay on this machine
+    cargo xtask test      everything that is checked, on servers of its own
+    cargo xtask key       makes a key for POST /send
+    cargo xtask publish   publishes a message to the running relay's broker";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,7 +30,9 @@ fn main() -> ExitCode {
 
 fn run(command: &str, arguments: &[String]) -> Result<()> {
     match command {
+        "up" => up::run(arguments),
         "key" => key::run(arguments),
+        "publish" => publish::run(arguments),
         _ => bail!("what shall be done? One of\n{USAGE}"),
     }
 }

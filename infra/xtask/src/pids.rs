@@ -68,6 +68,19 @@ pub fn family(pid: i32) -> Vec<i32> {
     family
 }
 
+/// What descends from a process and has stayed in the process group that it is in, without itself.
+pub fn members_of_own_group(pid: i32) -> Vec<i32> {
+    let all = everyone();
+    let Some(group) = all.iter().find(|p| p.pid == pid).map(|p| p.group) else { return Vec::new() };
+    let mut members = vec![pid];
+    let mut next = 0;
+    while let Some(&member) = members.get(next) {
+        members.extend(all.iter().filter(|p| p.parent == member && p.group == group).map(|p| p.pid));
+        next += 1;
+    }
+    members.split_off(1)
+}
+
 /// Sends a signal to a process with all its [`family`].
 pub fn signal_family(pid: i32, signal: Signal) {
     for member in family(pid) {
