@@ -19,6 +19,7 @@ pub struct Account {
     uid: u32,
     gid: u32,
     home: PathBuf,
+    passes: bool,
 }
 
 impl Account {
@@ -35,7 +36,21 @@ impl Account {
             .chain(&["nobody"])
             .find_map(|name| User::from_name(name).ok().flatten())
             .with_context(|| format!("there is no account to run a server as: none of {names:?} exists"))?;
-        Ok(Some(Account { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw(), home: user.dir }))
+        Ok(Some(Account {
+            name: user.name,
+            uid: user.uid.as_raw(),
+            gid: user.gid.as_raw(),
+            home: user.dir,
+            passes: false,
+        }))
+    }
+}
+
+impl Account {
+    /// The same, but its programs may pass through folders that are closed to it.
+    #[must_use]
+    pub fn passing(self) -> Account {
+        Account { passes: true, ..self }
     }
 }
 
@@ -71,8 +86,7 @@ pub fn command(program: &Path, account: Option<&Account>, dir: &Path, death: &st
                     .env("HOME", &account.home)
                     .env("USER", &account.name)
                     .env("LOGNAME", &account.name);
-                if !reachable(dir) {
-                    // A checkout below /root, say: without this one capability the server cannot reach its own data.
+                if account.passes && !reachable(dir) {
                     command.args(["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]);
                 }
             }
@@ -84,7 +98,7 @@ pub fn command(program: &Path, account: Option<&Account>, dir: &Path, death: &st
     Ok(command)
 }
 
-/// Whether everyone may pass through all the folders above.
+/// Whether everyone may pass through all the folders above: not in a checkout below /root, say.
 fn reachable(dir: &Path) -> bool {
     let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
     dir.ancestors().skip(1).all(|dir| dir.metadata().is_ok_and(|meta| meta.permissions().mode() & 0o001 != 0))

@@ -22,7 +22,13 @@ fn main() -> ExitCode {
     }
     let done = run(command, arguments);
     if let Err(error) = &done {
-        progress::say(format!("error: {error:#}"));
+        // What a program said before it failed comes first: the last line is the one that says what is wrong.
+        let text = format!("{error:#}");
+        let (what, details) = text.split_once('\n').unwrap_or((&text, ""));
+        if !details.is_empty() {
+            progress::say(details);
+        }
+        progress::say(format!("error: {what}"));
     }
     progress::flush();
     if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -65,13 +65,13 @@ fn wait_until(
     let deadline = Instant::now() + patience;
     loop {
         if let Some(status) = child.ended() {
-            bail!("{} ended while it started ({status}); {} ends with:{}", child.name(), log.display(), tail(log));
+            bail!("{} ended while it started ({status}); see {}{}", child.name(), log.display(), tail(log));
         }
         match answers() {
             Ok(()) => return Ok(()),
             Err(_) if Instant::now() < deadline => thread::sleep(Duration::from_millis(50)),
             Err(error) => bail!(
-                "{} does not answer after {} s ({error}); {} ends with:{}",
+                "{} does not answer after {} s ({error}); see {}{}",
                 child.name(),
                 patience.as_secs(),
                 log.display(),

@@ -84,7 +84,8 @@ impl Postgres {
             password: super::password(&dir, options.password)?,
             log: options.log.unwrap_or_else(|| dir.join("log")),
             settings: options.settings,
-            account: Account::for_server(&["postgres"])?,
+            // It goes to its program's folder and comes back by the whole path, however it is told its own.
+            account: Account::for_server(&["postgres"])?.map(Account::passing),
             ledger: Ledger::open(dir.join("pids"))?,
             server: None,
             bin,
@@ -125,7 +126,7 @@ impl Postgres {
     /// Stops it in order, without waiting for clients to leave.
     pub fn stop(&mut self) {
         if let Some(mut server) = self.server.take() {
-            server.stop(Duration::from_secs(8));
+            server.stop(Duration::from_secs(6));
         }
     }
 
@@ -173,8 +174,6 @@ impl Postgres {
         accounts::give(&password, self.account.as_ref())?;
         let made = programs::output(
             self.command("initdb")?
-                .arg("--pgdata")
-                .arg(&cluster)
                 .args(["--username", NAME, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"])
                 .arg("--pwfile")
                 .arg(&password),
@@ -185,7 +184,6 @@ impl Postgres {
 
     fn run(&mut self) -> Result<()> {
         let mut command = self.command("postgres")?;
-        command.arg("-D").arg(self.dir.join("cluster"));
         let port = self.port.to_string();
         let ours = [
             ("listen_addresses", "127.0.0.1"),
@@ -251,9 +249,12 @@ impl Postgres {
         )
     }
 
+    /// A command about the cluster, in whose folder it runs.
     fn command(&self, program: &str) -> Result<Command> {
-        let mut command = accounts::command(&self.bin.join(program), self.account.as_ref(), &self.dir, "INT")?;
+        let cluster = self.dir.join("cluster");
+        let mut command = accounts::command(&self.bin.join(program), self.account.as_ref(), &cluster, "INT")?;
         clean(&mut command);
+        command.arg("-D").arg(cluster);
         Ok(command)
     }
 }

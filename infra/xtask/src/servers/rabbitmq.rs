@@ -119,15 +119,15 @@ impl RabbitMq {
         server.ended().is_none().then(|| server.pid())
     }
 
-    /// How it ended, if it has ended by itself.
+    /// How it, or its port mapper, ended, if that has ended by itself.
     pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
-        self.server.as_mut()?.ended()
+        [&mut self.server, &mut self.mapper].into_iter().flatten().find_map(Child::ended)
     }
 
     /// Stops it in order.
     pub fn stop(&mut self) {
         if let Some(mut server) = self.server.take() {
-            server.stop(Duration::from_secs(8));
+            server.stop(Duration::from_secs(6));
         }
         if let Some(mut mapper) = self.mapper.take() {
             mapper.kill();
@@ -181,7 +181,7 @@ impl RabbitMq {
              disk_free_limit.absolute = 50MB\n\
              log.console = true\nlog.console.level = info\nlog.file = false\n",
             self.port,
-            self.dir.join("definitions.json").display(),
+            self.as_seen("definitions.json").display(),
         );
         if let Some(port) = self.management_port {
             conf += &format!("management.tcp.port = {port}\nmanagement.tcp.ip = 127.0.0.1\n");
@@ -198,6 +198,14 @@ impl RabbitMq {
             accounts::give(&cookie, self.account.as_ref())?;
         }
         Ok(())
+    }
+
+    /// How the node, which runs in its folder, finds a file of it. The folders above may be closed to its account;
+    /// the folder that it is in is not. (A capability to pass would not do: RabbitMQ asks access(2), which knows of
+    /// none.)
+    fn as_seen(&self, name: &str) -> PathBuf {
+        let dir = if self.account.is_some() { Path::new("/proc/self/cwd") } else { self.dir.as_path() };
+        dir.join(name)
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
@@ -256,7 +264,7 @@ impl RabbitMq {
                 command.env_remove(name);
             }
         }
-        let path = |name: &str| self.dir.join(name);
+        let path = |name: &str| self.as_seen(name);
         command
             .env("HOME", path("home"))
             .env("LC_ALL", "C.UTF-8")

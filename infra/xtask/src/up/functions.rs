@@ -121,12 +121,7 @@ impl Functions {
     pub(super) fn check(&self) -> Result<()> {
         if let Some(dead) = self.instances.iter().find(|instance| instance.deaths >= HOPELESS) {
             let log = std::fs::read(&dead.log).unwrap_or_default();
-            bail!(
-                "{} does not stay alive; {} ends with:{}",
-                dead.name,
-                dead.log.display(),
-                programs::last_lines(&log, 8)
-            );
+            bail!("{} does not stay alive; see {}{}", dead.name, dead.log.display(), programs::last_lines(&log, 8));
         }
         Ok(())
     }

@@ -275,7 +275,7 @@ impl Station {
             if let Some(status) = child.ended() {
                 let log = lines::folder().join(format!("{}.log", child.name()));
                 let end = programs::last_lines(&std::fs::read(&log).unwrap_or_default(), 5);
-                bail!("{} ended ({status}); {} ends with:{end}", child.name(), log.display());
+                bail!("{} ended ({status}); see {}{end}", child.name(), log.display());
             }
         }
         let postgres = self.postgres.as_mut().and_then(Postgres::ended).map(|status| ("postgres", status));
