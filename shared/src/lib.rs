@@ -17,7 +17,7 @@
 //! | [`config`] | the environment: its only reader |
 //! | [`telemetry`] | JSON logs |
 //! | [`amqp_event`] | the event that Lambda makes of an Amazon MQ queue: no I/O |
-//! | [`message`], [`text`], [`route`], [`source`], [`compose`], [`delivery`], [`send_key`] | values: no I/O |
+//! | [`message`], [`text`], [`route`], [`source`], [`compose`], [`delivery`], [`json`], [`send_key`] | values: no I/O |
 pub mod amqp_event;
 pub mod broker;
 pub mod channel;
@@ -26,6 +26,7 @@ pub mod command;
 pub mod compose;
 pub mod config;
 pub mod delivery;
+pub mod json;
 pub mod message;
 pub mod relay;
 pub mod route;

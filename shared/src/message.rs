@@ -170,6 +170,62 @@ pub struct Message {
     pub wants_ack_url: bool,
 }
 
+impl Message {
+    /// What makes "the same uid, the same content": source, sender, body, media, priority, rooms and expiry in one
+    /// unambiguous form, the same for ever (the store keeps its HMAC). Every value is preceded by its length or its
+    /// count, so that no two messages share a form; the uid itself and what its producer waits for are not in it.
+    #[must_use]
+    pub fn content(&self) -> Vec<u8> {
+        let mut form = Form(vec![CONTENT_VERSION]);
+        form.text(self.source.as_str());
+        form.count(self.sender.iter().len());
+        if let Some(Sender { address, name, place }) = &self.sender {
+            form.text(address);
+            form.optional(name.as_deref());
+            form.optional(place.as_deref());
+        }
+        form.text(self.body.as_str());
+        form.count(self.media.len());
+        for Media { url, content_type } in &self.media {
+            form.text(url);
+            form.optional(content_type.as_deref());
+        }
+        form.optional(self.priority.map(Priority::as_str));
+        form.count(self.rooms.iter().len());
+        if let Some(rooms) = &self.rooms {
+            form.count(rooms.len());
+            rooms.iter().for_each(|room| form.text(room));
+        }
+        form.count(self.expires_at.iter().len());
+        if let Some(moment) = self.expires_at {
+            form.0.extend(moment.as_nanosecond().to_be_bytes());
+        }
+        form.0
+    }
+}
+
+/// Stands first in every form, so that another form, if there must ever be one, differs from all of these.
+const CONTENT_VERSION: u8 = 1;
+
+/// Bytes in which every value is preceded by its length or count, eight bytes, big-endian.
+struct Form(Vec<u8>);
+
+impl Form {
+    fn count(&mut self, count: usize) {
+        self.0.extend((count as u64).to_be_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.count(text.len());
+        self.0.extend(text.as_bytes());
+    }
+
+    fn optional(&mut self, text: Option<&str>) {
+        self.count(text.iter().len());
+        text.into_iter().for_each(|text| self.text(text));
+    }
+}
+
 /// What a record tells about: which call a producer made itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordKind {
@@ -181,8 +237,9 @@ pub enum RecordKind {
     Callback,
 }
 
-/// A call that a producer made itself and asks us to write down: recorded, never posted.
-#[derive(Clone, Debug)]
+/// A call that a producer made itself and asks us to write down: recorded, never posted. `Debug` shows no text and no
+/// URL.
+#[derive(Clone)]
 pub struct Record {
     /// The message it settles.
     pub uid: Uid,
@@ -198,4 +255,143 @@ pub struct Record {
     pub status: Option<u16>,
     /// Which bot posted; names the room, and is a secret: compared, never stored.
     pub bot_id: Option<secrecy::SecretString>,
+}
+
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Record")
+            .field("uid", &self.uid)
+            .field("source", &self.source)
+            .field("kind", &self.kind)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn key(key: &str) -> RoutingKey {
+        RoutingKey::parse(key).unwrap()
+    }
+
+    fn message() -> Message {
+        let source = key("source.standard");
+        Message {
+            uid: Uid::parse("7", &source).unwrap(),
+            source,
+            sender: None,
+            body: Text::clean("hello"),
+            media: Vec::new(),
+            priority: None,
+            rooms: None,
+            expires_at: None,
+            wants_ack_url: false,
+        }
+    }
+
+    fn sender(address: &str, name: Option<&str>, place: Option<&str>) -> Option<Sender> {
+        let own = |text: Option<&str>| text.map(str::to_owned);
+        Some(Sender { address: address.to_owned(), name: own(name), place: own(place) })
+    }
+
+    fn media(urls: &[&str]) -> Vec<Media> {
+        urls.iter().map(|url| Media { url: (*url).to_owned(), content_type: None }).collect()
+    }
+
+    #[test]
+    fn each_difference_in_content_shows_in_its_form() {
+        let plain = message;
+        let rooms = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+        let all = [
+            plain(),
+            Message { source: key("source.standard.x"), ..plain() },
+            Message { body: Text::clean("hello "), ..plain() },
+            Message { body: Text::default(), ..plain() },
+            Message { sender: sender("a", None, None), ..plain() },
+            Message { sender: sender("a", Some("b"), None), ..plain() },
+            Message { sender: sender("a", None, Some("b")), ..plain() },
+            Message { sender: sender("ab", None, None), ..plain() },
+            Message { media: media(&["ab"]), ..plain() },
+            Message { media: media(&["a", "b"]), ..plain() },
+            Message { media: media(&["b", "a"]), ..plain() },
+            Message { media: vec![Media { url: "ab".into(), content_type: Some("image/png".into()) }], ..plain() },
+            Message { priority: Some(Priority::Normal), ..plain() },
+            Message { priority: Some(Priority::Urgent), ..plain() },
+            Message { rooms: rooms(&[]), ..plain() },
+            Message { rooms: rooms(&["a", "b"]), ..plain() },
+            Message { rooms: rooms(&["ab"]), ..plain() },
+            Message { expires_at: Some(Timestamp::UNIX_EPOCH), ..plain() },
+            Message { expires_at: Some(Timestamp::from_nanosecond(1).unwrap()), ..plain() },
+        ];
+        let forms: BTreeSet<Vec<u8>> = all.iter().map(Message::content).collect();
+        assert_eq!(forms.len(), all.len());
+    }
+
+    #[test]
+    fn the_form_of_a_content_is_the_same_for_ever() {
+        let form = message().content();
+        let zeros = |count: usize| vec![0_u8; count * 8];
+        let length = |length: u8| [vec![0; 7], vec![length]].concat();
+        let want = [vec![1], length(15), b"source.standard".to_vec(), zeros(1), length(5), b"hello".to_vec(), zeros(4)]
+            .concat();
+        assert_eq!(form, want);
+    }
+
+    #[test]
+    fn a_repeat_with_another_uid_or_another_waiting_producer_has_the_same_content() {
+        let other = Message { uid: Uid::from_uuid(Uuid::nil()), wants_ack_url: true, ..message() };
+        assert_eq!(other.content(), message().content());
+    }
+
+    #[test]
+    fn a_uuid_is_the_same_from_everywhere_and_any_other_uid_is_kept_apart_by_source() {
+        let (here, there) = (key("source.standard"), key("source.ups"));
+        let same = |uid: &str| Uid::parse(uid, &here).unwrap().key() == Uid::parse(uid, &there).unwrap().key();
+        assert!(same("0B5C3C6E-93A5-4D0E-9D6C-3B8E0E0E2F11"));
+        assert!(!same("7"));
+        let long = RoutingKey::parse(&"k".repeat(255)).unwrap();
+        assert!(Uid::parse(&"u".repeat(64), &long).unwrap().key().len() <= 128);
+    }
+
+    #[test]
+    fn a_uid_is_1_to_64_visible_ascii_characters() {
+        for bad in ["", " ", "a b", "é", "a\n", "a\0", &"u".repeat(65)] {
+            assert_eq!(Uid::parse(bad, &key("k")), Err(UidError));
+        }
+        assert!(Uid::parse(&"~".repeat(64), &key("k")).is_ok());
+    }
+
+    #[test]
+    fn people_see_a_uid_up_to_its_first_dash() {
+        let short = |uid: &str| Uid::parse(uid, &key("k")).unwrap().short().to_owned();
+        assert_eq!(short("0b5c3c6e-93a5-4d0e-9d6c-3b8e0e0e2f11"), "0b5c3c6e");
+        assert_eq!(short("42"), "42");
+        assert_eq!(short("-x"), "-x");
+    }
+
+    #[test]
+    fn what_people_wrote_and_who_they_are_is_in_no_debug_text() {
+        let secret = "tell nobody";
+        let message = Message {
+            sender: sender(secret, Some(secret), Some(secret)),
+            body: Text::clean(secret),
+            media: media(&[secret]),
+            ..message()
+        };
+        let record = Record {
+            uid: message.uid.clone(),
+            source: message.source.clone(),
+            kind: RecordKind::Post,
+            text: Some(secret.to_owned()),
+            picture_url: Some(secret.to_owned()),
+            status: Some(202),
+            bot_id: Some(secret.into()),
+        };
+        let shown = format!("{message:?} {record:?}");
+        assert!(!shown.contains(secret), "{shown}");
+    }
 }

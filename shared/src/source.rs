@@ -1,9 +1,16 @@
 //! Payload formats: bytes and a routing key become a [`Message`] or a [`Record`], or the reason why not. One file a
 //! format under `source/`, one line each in the table here.
+mod groupme_record;
+mod standard;
+mod twilio_sms;
+
 use uuid::Uuid;
 
-use crate::message::{Message, Record};
+use crate::json::{self, Object, WrongType};
+use crate::message::{Message, Record, Uid};
 use crate::route::RoutingKey;
+
+pub use crate::route::told::key_from_body;
 
 /// What a door hands over for reading.
 #[derive(Clone, Copy)]
@@ -38,15 +45,79 @@ pub struct Unreadable {
     pub detail: String,
 }
 
-/// Reads one payload.
-pub fn read(envelope: Envelope<'_>) -> Result<Reading, Unreadable> {
-    let _ = envelope;
-    unimplemented!()
+impl Unreadable {
+    fn new(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+
+    fn field(field: &str, wanted: &str) -> Self {
+        Self::new("bad_field", format!("`{field}` must be {wanted}"))
+    }
 }
 
-/// The routing key a payload tells of itself, for a message whose key no header names.
+impl From<WrongType> for Unreadable {
+    fn from(wrong: WrongType) -> Self {
+        Self::new("bad_field", wrong.to_string())
+    }
+}
+
+/// One payload format: a file under `source/`.
+struct Format {
+    /// The name of its file.
+    name: &'static str,
+    /// Whether it reads this payload.
+    takes: fn(&Envelope<'_>, &Object) -> bool,
+    /// Reads it.
+    read: fn(&Envelope<'_>, &Object) -> Result<Reading, Unreadable>,
+}
+
+/// Every format; the first that takes a payload reads it. Records come first: what a producer posted itself must not be
+/// posted again, whatever else it looks like.
+const FORMATS: [Format; 3] = [groupme_record::FORMAT, twilio_sms::FORMAT, standard::FORMAT];
+
+/// The names of all formats, in the order in which they are asked.
 #[must_use]
-pub fn key_from_body(body: &[u8]) -> Option<RoutingKey> {
-    let _ = body;
-    unimplemented!()
+pub fn formats() -> Vec<&'static str> {
+    FORMATS.iter().map(|format| format.name).collect()
+}
+
+/// Reads one payload.
+///
+/// # Errors
+/// If it is no JSON object, its uid or another field is wrong, or it says nothing.
+pub fn read(envelope: Envelope<'_>) -> Result<Reading, Unreadable> {
+    let object = object(envelope.body)?;
+    match FORMATS.iter().find(|format| (format.takes)(&envelope, &object)) {
+        Some(format) => (format.read)(&envelope, &object),
+        None => Err(Unreadable::new("no_key", "no payload format reads this routing key")),
+    }
+}
+
+/// The uid of a payload that is kept without being read (a blocked route, for example): its own where that is right,
+/// the fallback otherwise. Never fails.
+#[must_use]
+pub fn uid_of(envelope: Envelope<'_>) -> Uid {
+    let own = object(envelope.body).ok().and_then(|object| own_uid(&object, envelope.key).ok().flatten());
+    own.unwrap_or_else(|| Uid::from_uuid(envelope.fallback_uid))
+}
+
+fn object(body: &[u8]) -> Result<Object, Unreadable> {
+    let value = json::parse(body).map_err(|e| Unreadable::new("not_json", e.to_string()))?;
+    Object::new(value).ok_or_else(|| Unreadable::new("not_an_object", "the payload must be a JSON object"))
+}
+
+/// The payload's own uid under `wbor_message_id` or `uid`, a string or a number; missing, null or blank is none.
+fn own_uid(object: &Object, scope: &RoutingKey) -> Result<Option<Uid>, Unreadable> {
+    let mut own: Option<String> = None;
+    for field in ["wbor_message_id", "uid"] {
+        let wrong = |what: &str| Unreadable::new("bad_uid", format!("`{field}` {what}"));
+        let told = object.text(field).map_err(|_| wrong("must be a string or a number"))?;
+        let Some(told) = told.filter(|uid| !uid.trim().is_empty()) else { continue };
+        if own.as_ref().is_some_and(|own| *own != told) {
+            return Err(wrong("differs from `wbor_message_id`"));
+        }
+        Uid::parse(&told, scope).map_err(|e| wrong(&e.to_string()))?;
+        own = Some(told);
+    }
+    own.map(|uid| Uid::parse(&uid, scope).map_err(|e| Unreadable::new("bad_uid", e.to_string()))).transpose()
 }

@@ -1,14 +1,21 @@
-//! Text that cannot be unclean: its constructor sanitizes.
+//! Text that cannot be unclean: its constructor sanitizes. And where a long text is cut.
+mod clean;
+mod split;
 
-/// Clean text: see facts on sanitizing; never holds U+0000, CR or other unprintable code points.
+pub use split::split;
+
+/// Clean text: printable code points, newline and tab; never U+0000, CR, or anything that other programs hide in text.
+///
+/// Cleaning clean text changes nothing, so a text read back from a row is the text that was stored.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Text(String);
 
 impl Text {
-    /// Cleans whatever came.
+    /// Cleans whatever came. CRLF and a lone CR become a newline, every space separator a plain space, what cannot be
+    /// printed U+FFFD; joiners, flags of regions and emoji newer than our tables stay where they mean something.
     #[must_use]
     pub fn clean(raw: &str) -> Self {
-        Self(raw.to_owned())
+        Self(clean::clean(raw))
     }
 
     /// The clean text.

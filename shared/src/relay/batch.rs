@@ -175,7 +175,7 @@ impl Relay {
     }
 
     fn line_of(&self, raw: &[u8]) -> Option<Value> {
-        let line = Line::read(&source::json(raw).ok()?)?;
+        let line = Line::read(&crate::json::parse(raw).ok()?)?;
         let sealed = self.sealed("groupme_callbacks", "payload_sealed", line.id(), &self.strike_out(raw));
         Some(json!({
             "group_id": line.group(), "line_id": line.id(), "sender_type": line.sender_type(),

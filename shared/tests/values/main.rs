@@ -1,0 +1,5 @@
+//! The values of the library, from outside: vectors, properties, and every payload in `events/`.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says by a panic that it failed")]
+mod compose;
+mod payloads;
+mod sanitize;
