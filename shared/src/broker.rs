@@ -19,8 +19,8 @@ use secrecy::SecretString;
 use tokio::sync::Mutex;
 
 use crate::amqp_event::{Record, read_record};
+use connection::{Leased, State, within};
 pub use connection::{connect, vhost_of};
-use connection::{Leased, Live, within};
 pub use error::{BrokerError, Cause};
 pub use probe::Health;
 pub use props::{HeaderValue, Props};
@@ -51,7 +51,7 @@ pub struct Broker {
     vhost: String,
     name: String,
     limits: Limits,
-    live: Mutex<Option<Live>>,
+    state: Mutex<State>,
     connections: AtomicU64,
     probed: Mutex<Option<probe::Probed>>,
 }
@@ -71,7 +71,7 @@ impl Broker {
             vhost,
             name: name.to_owned(),
             limits: Limits::default(),
-            live: Mutex::default(),
+            state: Mutex::default(),
             connections: AtomicU64::new(0),
             probed: Mutex::default(),
         })

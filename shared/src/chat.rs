@@ -51,7 +51,8 @@ impl Line {
     /// `user`, `bot`, `system`, `service`, or something new, as far as it is a short word.
     #[must_use]
     pub fn sender_type(&self) -> &str {
-        let word = |w: &&str| w.len() <= 32 && !w.is_empty() && w.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let word =
+            |w: &&str| w.len() <= 32 && !w.is_empty() && w.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         self.json["sender_type"].as_str().filter(word).unwrap_or("unknown")
     }
 
@@ -89,9 +90,11 @@ impl Line {
     /// What a part of ours would have to be matched by this line: its text, or its first picture's URL.
     #[must_use]
     pub fn fingerprint(&self) -> Vec<u8> {
-        let picture = self.json["attachments"].as_array().into_iter().flatten().find_map(|attachment| {
-            (attachment["type"] == "image").then(|| attachment["url"].as_str()).flatten()
-        });
+        let picture = self.json["attachments"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find_map(|attachment| (attachment["type"] == "image").then(|| attachment["url"].as_str()).flatten());
         fingerprint(self.text(), picture.or_else(|| self.json["picture_url"].as_str()))
     }
 
@@ -113,7 +116,9 @@ impl Relay {
         if heard.new && line.is_bot_removal() {
             tracing::error!("a bot was removed from the group: if it was ours, nothing can be posted there");
         }
-        let Some(room) = self.settings.rooms.iter().find(|room| room.group == line.group()) else { return Ok(Vec::new()) };
+        let Some(room) = self.settings.rooms.iter().find(|room| room.group == line.group()) else {
+            return Ok(Vec::new());
+        };
         let Some(word) = word else { return Ok(Vec::new()) };
         // Also for a repeat: the first may have died between storing the line and answering it.
         let reply = command::answer(&word, line.text());

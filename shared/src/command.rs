@@ -22,7 +22,8 @@ pub const COMMANDS: &[Command] = &[help::COMMAND, ping::COMMAND];
 #[must_use]
 pub fn word(line: &str) -> Option<String> {
     let first = line.trim_start().strip_prefix('!')?.split_whitespace().next()?;
-    let starts = line.trim_start().strip_prefix('!').is_some_and(|rest| rest.starts_with(|c: char| c.is_alphanumeric()));
+    let starts =
+        line.trim_start().strip_prefix('!').is_some_and(|rest| rest.starts_with(|c: char| c.is_alphanumeric()));
     starts.then(|| first.to_lowercase())
 }
 

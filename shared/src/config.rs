@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::broker::Exchange;
 use crate::route::{Routes, RoutingKey};
 use crate::seal;
 use crate::send_key::SendKey;
@@ -20,7 +21,6 @@ mod room;
 mod routes;
 mod table;
 
-pub use exchange::{Exchange, ExchangeKind};
 pub use lanes::Lanes;
 pub use room::{Room, Unknown};
 pub use table::{SETTINGS, readme_rows};

@@ -79,8 +79,7 @@ impl Relay {
             channel::make(&room.channel, &settings)
                 .map_err(|source| RelayError::Channel { room: room.name.clone(), source })?;
         }
-        let store =
-            Store::new(&settings.database_url, ca.as_deref(), settings.lanes.statement_timeout, CONNECTIONS)?;
+        let store = Store::new(&settings.database_url, ca.as_deref(), settings.lanes.statement_timeout, CONNECTIONS)?;
         let broker = match &settings.amqp_url {
             Some(url) => Some(Arc::new(Broker::new(url.clone(), &format!("talkback {function}"))?)),
             None => None,

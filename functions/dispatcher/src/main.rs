@@ -12,7 +12,7 @@ async fn main() -> Result<(), Error> {
     let relay = Relay::new(Settings::from_env()?, "dispatcher")?;
     let relay = &relay;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<EventBridgeEvent<Value>>| {
-        dispatcher::handle(relay, event).await
+        dispatcher::handle(relay, event).await.map_err(Error::from)
     }))
     .await
 }

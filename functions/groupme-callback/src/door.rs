@@ -69,7 +69,11 @@ pub(crate) fn open(settings: &Settings, request: &Request) -> Result<Option<Line
     }
     let json = talkback::json::parse(body).map_err(|_| Refusal::Malformed)?;
     let line = Line::read(&json).ok_or(Refusal::Malformed)?;
-    if settings.rooms.iter().any(|room| room.group == line.group()) { Ok(Some(line)) } else { Err(Refusal::ForeignGroup) }
+    if settings.rooms.iter().any(|room| room.group == line.group()) {
+        Ok(Some(line))
+    } else {
+        Err(Refusal::ForeignGroup)
+    }
 }
 
 /// Compares with every valid token in constant time: which one it nearly was must not be told by the clock.

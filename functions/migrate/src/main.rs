@@ -10,5 +10,8 @@ async fn main() -> Result<(), Error> {
     talkback::telemetry::init("migrate");
     let relay = Relay::new(Settings::from_env()?, "migrate")?;
     let relay = &relay;
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| migrate::handle(relay, event).await)).await
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+        migrate::handle(relay, event).await.map_err(Error::from)
+    }))
+    .await
 }

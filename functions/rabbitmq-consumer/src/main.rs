@@ -10,5 +10,8 @@ async fn main() -> Result<(), Error> {
     talkback::telemetry::init("rabbitmq-consumer");
     let relay = Relay::new(Settings::from_env()?, "rabbitmq-consumer")?;
     let relay = &relay;
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| rabbitmq_consumer::handle(relay, event).await)).await
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+        rabbitmq_consumer::handle(relay, event).await.map_err(Error::from)
+    }))
+    .await
 }

@@ -1,1 +1,19 @@
-//! wip
+//! What `cargo xtask` is made of. Tests use [`servers`] to have a Postgres and a RabbitMQ of their own.
+//! Plain threads and few dependencies: this is the first thing that a newcomer's machine compiles.
+
+pub mod accounts;
+pub mod cargo;
+pub mod checkout;
+pub mod children;
+pub mod http;
+pub mod install;
+pub mod key;
+pub mod pids;
+pub mod ports;
+pub mod programs;
+pub mod progress;
+pub mod publish;
+pub mod secrets;
+pub mod servers;
+pub mod test;
+pub mod up;

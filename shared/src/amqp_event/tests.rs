@@ -61,6 +61,17 @@ fn the_captured_events_are_read_whole() {
     assert!(!numeric.redelivered);
 }
 
+/// As the bridge makes it of what RabbitMQ 3.10 stamps; not captured on AWS.
+#[test]
+fn a_listener_s_text_brings_its_key_by_the_stamp() {
+    let event = captured(include_str!("../../../events/amazon-mq-listener-text.json")).remove(0);
+    let message: Value = serde_json::from_str(include_str!("../../../events/twilio-sms-incoming.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&event.body).unwrap(), message["body"]);
+    assert_eq!(event.routing_key(&[]).unwrap().as_str(), message["key"]);
+    assert_eq!(event.exchange().as_deref(), message["exchange"].as_str());
+    assert_eq!(event.stamp_time(), at("2026-11-20T21:00:00Z"));
+}
+
 #[test]
 fn another_service_s_event_is_refused() {
     for foreign in [json!({}), json!(null), json!([]), json!({"Records": []}), json!({"eventSource": "aws:sqs"})] {

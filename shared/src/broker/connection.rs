@@ -15,13 +15,22 @@ use crate::broker::error::Cause;
 const TRUSTED: Duration = Duration::from_secs(5);
 /// A connection that takes longer for the first answer after such a pause is dead.
 const WAKE_LIMIT: Duration = Duration::from_secs(1);
+/// After a failed connection nobody tries another for so long: who waited for the same one gets the same answer.
+const REFUSED: Duration = Duration::from_secs(1);
 /// Channels kept for the next publish.
 const KEPT: usize = 8;
 /// Seconds without a sign of life after which either side gives the connection up, unless the URL says otherwise.
 const HEARTBEAT_SECONDS: u16 = 20;
 
+/// The connection, if there is one, and how the last try to make one failed.
+#[derive(Default)]
+pub(super) struct State {
+    live: Option<Live>,
+    refused: Option<(Used, BrokerError)>,
+}
+
 /// The connection, and channels in confirm mode that nobody uses.
-pub(super) struct Live {
+struct Live {
     connection: Connection,
     idle: Vec<Channel>,
     number: u64,
@@ -36,9 +45,9 @@ impl Used {
         Self(Instant::now(), Timestamp::now())
     }
 
-    fn long_ago(&self) -> bool {
+    fn longer_ago_than(&self, limit: Duration) -> bool {
         let by_wall = Timestamp::now().duration_since(self.1).unsigned_abs();
-        self.0.elapsed().max(by_wall) > TRUSTED
+        self.0.elapsed().max(by_wall) > limit
     }
 }
 
@@ -51,22 +60,31 @@ pub(super) struct Leased {
 impl Broker {
     /// A channel of the living connection, or of a new one.
     pub(super) async fn lease(&self) -> Result<Leased, BrokerError> {
-        let mut live = self.live.lock().await;
-        if let Some(leased) = self.lease_from(live.as_mut()).await {
+        let mut state = self.state.lock().await;
+        if let Some(leased) = self.lease_from(state.live.as_mut()).await {
             return Ok(leased);
         }
+        if let Some((_, error)) = state.refused.as_ref().filter(|(at, _)| !at.longer_ago_than(REFUSED)) {
+            return Err(error.clone());
+        }
         // Dropping the last one closes it in the background.
-        *live = None;
-        let connection = connect(&self.url, None, &self.name, self.limits.connect).await?;
+        *state = State::default();
+        let connection = match connect(&self.url, None, &self.name, self.limits.connect).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                state.refused = Some((Used::now(), error.clone()));
+                return Err(error);
+            }
+        };
         let channel = open(&connection, self.limits.answer).await?;
         let number = self.connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        *live = Some(Live { connection, idle: Vec::new(), number, used: Used::now() });
+        state.live = Some(Live { connection, idle: Vec::new(), number, used: Used::now() });
         Ok(Leased { channel, number })
     }
 
     async fn lease_from(&self, live: Option<&mut Live>) -> Option<Leased> {
         let live = live.filter(|live| live.connection.status().connected())?;
-        let limit = if live.used.long_ago() {
+        let limit = if live.used.longer_ago_than(TRUSTED) {
             live.idle.clear();
             WAKE_LIMIT
         } else {
@@ -84,10 +102,10 @@ impl Broker {
     /// Puts the channel back for the next, or throws the connection away if it was lost. A channel that the broker
     /// closed is just dropped.
     pub(super) async fn settle<T>(&self, leased: Leased, outcome: Result<T, BrokerError>) -> Result<T, BrokerError> {
-        let mut live = self.live.lock().await;
-        let same = live.as_mut().filter(|live| live.number == leased.number);
+        let mut state = self.state.lock().await;
+        let same = state.live.as_mut().filter(|live| live.number == leased.number);
         match (&outcome, same) {
-            (Err(error), Some(_)) if error.is_connection() => *live = None,
+            (Err(error), Some(_)) if error.is_connection() => state.live = None,
             (_, Some(same)) if leased.channel.status().connected() && same.idle.len() < KEPT => {
                 same.used = Used::now();
                 same.idle.push(leased.channel);
@@ -99,7 +117,7 @@ impl Broker {
 
     /// Closes the connection, if there is one.
     pub async fn close(&self) {
-        let live = self.live.lock().await.take();
+        let live = self.state.lock().await.live.take();
         if let Some(live) = live {
             let closing = live.connection.close(200, "bye".into());
             // It is gone either way.

@@ -27,6 +27,9 @@ pub const PROBE: &str = "talkback.probe";
 /// How often a message may be returned before it is dead: RabbitMQ 4's default, said so that 3 does the same.
 const DELIVERY_LIMIT: i32 = 20;
 
+/// Declaring is not urgent, and a cluster has to elect the leader of each new queue.
+const DECLARE_LIMIT: Duration = Duration::from_secs(10);
+
 /// An exchange that feeds the stamp queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
@@ -72,18 +75,13 @@ impl Broker {
     /// Bindings of patterns that are no longer configured stay: AMQP cannot list them.
     pub async fn declare(&self, exchanges: &[Exchange], retry_ttl: Duration) -> Result<(), BrokerError> {
         let leased = self.lease().await?;
-        let declared = declare_all(&leased.channel, self.limits.answer, exchanges, retry_ttl).await;
+        let declared = declare_all(&leased.channel, exchanges, retry_ttl).await;
         self.settle(leased, declared).await
     }
 }
 
-async fn declare_all(
-    channel: &Channel,
-    limit: Duration,
-    exchanges: &[Exchange],
-    retry_ttl: Duration,
-) -> Result<(), BrokerError> {
-    let to = Declaring { channel, limit };
+async fn declare_all(channel: &Channel, exchanges: &[Exchange], retry_ttl: Duration) -> Result<(), BrokerError> {
+    let to = Declaring { channel };
     to.queue(DEAD, table(&[("x-queue-type", text("quorum"))])).await?;
     let limited = ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT));
     to.queue(QUEUE, handing_on("", &[("x-dead-letter-routing-key", text(DEAD)), limited])).await?;
@@ -135,7 +133,6 @@ fn milliseconds(duration: Duration) -> AMQPValue {
 
 struct Declaring<'a> {
     channel: &'a Channel,
-    limit: Duration,
 }
 
 impl Declaring<'_> {
@@ -172,6 +169,6 @@ impl Declaring<'_> {
         operation: impl Future<Output = lapin::Result<()>>,
     ) -> Result<(), BrokerError> {
         let declaring = |error: &lapin::Error| BrokerError::declaring(what, name, error);
-        within(self.limit, "declaring the topology", declaring, operation).await
+        within(DECLARE_LIMIT, "declaring the topology", declaring, operation).await
     }
 }

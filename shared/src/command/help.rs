@@ -2,8 +2,7 @@
 use super::{COMMANDS, Command};
 
 /// `!help [command]`
-pub const COMMAND: Command =
-    Command { name: "help", usage: "!help [command]", purpose: "what can be typed here", run };
+pub const COMMAND: Command = Command { name: "help", usage: "!help [command]", purpose: "what can be typed here", run };
 
 fn run(words: &[&str]) -> String {
     let asked = words.first().map(|w| w.trim_start_matches('!').to_lowercase());

@@ -121,7 +121,8 @@ impl Section {
     /// How long something is kept; `None` for ever.
     pub(super) fn keep(&mut self, reading: &mut Reading<'_>, key: &str) -> Option<Duration> {
         let wanted = r#""forever" or a duration such as "2160h" (90 days)"#;
-        let kept = |value: Value| if value.as_str() == Some("forever") { Some(None) } else { duration(&value).map(Some) };
+        let kept =
+            |value: Value| if value.as_str() == Some("forever") { Some(None) } else { duration(&value).map(Some) };
         self.take(reading, key, wanted, kept).flatten()
     }
 

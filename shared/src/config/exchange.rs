@@ -1,31 +1,6 @@
 //! `[[exchanges]]`: where messages come from on the broker.
 use super::document::{Reading, Section};
-
-/// An exchange that feeds the stamp queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exchange {
-    /// Its name on the broker.
-    pub name: String,
-    /// Its type (`type` in TOML).
-    pub kind: ExchangeKind,
-    /// The binding keys of the stamp queue; never empty (a fanout ignores what they say).
-    pub patterns: Vec<String>,
-    /// Whether we declare it, durable; else it must be there.
-    pub declare: bool,
-}
-
-/// How an exchange routes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExchangeKind {
-    /// By pattern.
-    Topic,
-    /// To everybody.
-    Fanout,
-    /// By equal key.
-    Direct,
-    /// By header fields.
-    Headers,
-}
+use crate::broker::{Exchange, ExchangeKind};
 
 const KINDS: [(&str, ExchangeKind); 4] = [
     ("topic", ExchangeKind::Topic),

@@ -2,7 +2,8 @@
 use jiff::tz::TimeZone;
 
 use super::document::{Reading, Section};
-use super::{Exchange, Lanes, Media, Retention, Room, exchange, lanes, room, routes};
+use super::{Lanes, Media, Retention, Room, exchange, lanes, room, routes};
+use crate::broker::Exchange;
 use crate::route::{Routes, RoutingKey};
 
 /// Everything that stands in the TOML.
@@ -70,8 +71,7 @@ fn zone(root: &mut Section, reading: &mut Reading<'_>) -> TimeZone {
 fn retention(root: &mut Section, reading: &mut Reading<'_>) -> Retention {
     let mut section = root.section(reading, "retention");
     let mut keep = |key| section.keep(reading, key);
-    let retention =
-        Retention { messages: keep("messages"), callbacks: keep("callbacks"), rejected: keep("rejected") };
+    let retention = Retention { messages: keep("messages"), callbacks: keep("callbacks"), rejected: keep("rejected") };
     section.end(reading);
     retention
 }

@@ -11,10 +11,11 @@ use super::accept::Outcome;
 use super::plan::{Door, Offer, ReplyTo};
 use crate::amqp_event::{self, Delivery, Record as AmqpRecord};
 use crate::chat::Line;
-use crate::message::{Record, RecordKind};
+use crate::message::{Message, Record, RecordKind};
 use crate::route::{Action, RoutingKey};
 use crate::source::{self, Envelope, Reading, Unreadable};
 use crate::store::StoreError;
+use crate::text::Text;
 
 /// What became of a batch.
 #[derive(Debug, Default)]
@@ -121,23 +122,42 @@ impl Relay {
             return rejected(Unreadable { reason: "no_key", detail });
         };
         let already_sent = delivery.already_sent();
-        match source::read(Envelope { key, already_sent, fallback_uid: uid, body: &delivery.body }) {
+        let envelope = Envelope { key, already_sent, fallback_uid: uid, body: &delivery.body };
+        // What is never posted need not have a form: it is kept whole, sealed.
+        let blocked = self.settings.routes.find(key).is_some_and(|route| route.action == Action::Block);
+        let reading = if blocked { Ok(self.unposted(envelope)) } else { source::read(envelope) };
+        match reading {
             Err(error) => rejected(error),
             Ok(Reading::Record(record)) => Item::Settled(self.settlement(&record, uid, &delivery.body)),
             Ok(Reading::Message(message)) => Item::Offer(Box::new(Offer {
                 message: *message,
                 door: Door::RabbitMq,
                 sent_by: None,
-                reply: delivery
-                    .reply_to
-                    .clone()
-                    .map(|queue| ReplyTo { queue, correlation_id: delivery.correlation_id.clone().unwrap_or_default() }),
+                reply: delivery.reply_to.clone().map(|queue| ReplyTo {
+                    queue,
+                    correlation_id: delivery.correlation_id.clone().unwrap_or_default(),
+                }),
                 deliver_by: deliver_by(delivery),
                 stamped_at: delivery.stamp_time(),
                 route: None,
                 raw: delivery.body.clone(),
             })),
         }
+    }
+
+    /// A payload of a blocked route, whatever its form.
+    fn unposted(&self, envelope: Envelope<'_>) -> Reading {
+        Reading::Message(Box::new(Message {
+            uid: source::uid_of(envelope),
+            source: envelope.key.clone(),
+            sender: None,
+            body: Text::clean(&String::from_utf8_lossy(&self.strike_out(envelope.body))),
+            media: Vec::new(),
+            priority: None,
+            rooms: None,
+            expires_at: None,
+            wants_ack_url: false,
+        }))
     }
 
     /// A record as the statement takes it. Whether the post succeeded decides whether it settles its room.
@@ -186,7 +206,9 @@ impl Relay {
     /// The bytes without the secrets we know; in JSON also without the fields that hold secrets of others.
     pub(crate) fn strike_out(&self, raw: &[u8]) -> Vec<u8> {
         let mut raw = match serde_json::from_slice::<Value>(raw) {
-            Ok(Value::Object(mut fields)) if ["bot_id", "password", "token"].iter().any(|f| fields.contains_key(*f)) => {
+            Ok(Value::Object(mut fields))
+                if ["bot_id", "password", "token"].iter().any(|f| fields.contains_key(*f)) =>
+            {
                 for field in ["bot_id", "password", "token"] {
                     if let Some(value) = fields.get_mut(field) {
                         *value = Value::from("***");

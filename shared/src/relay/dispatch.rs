@@ -110,10 +110,13 @@ impl Relay {
                 }
             }
             let over = budget.is_over();
-            if running.is_empty() && (over || next_look.is_none_or(|wait| wait > budget.remaining() && budget.poll.is_none())) {
+            if running.is_empty()
+                && (over || next_look.is_none_or(|wait| wait > budget.remaining() && budget.poll.is_none()))
+            {
                 return Ok(done);
             }
-            let pause = next_look.unwrap_or(Duration::from_secs(1)).min(budget.remaining().max(Duration::from_millis(1)));
+            let pause =
+                next_look.unwrap_or(Duration::from_secs(1)).min(budget.remaining().max(Duration::from_millis(1)));
             tokio::select! {
                 Some(result) = running.next(), if !running.is_empty() => match result {
                     Ok(calls) => done.calls += calls,

@@ -114,8 +114,7 @@ impl Holder<'_> {
     /// and a margin within the lease, and the function must live long enough.
     fn may_call(&self, since: Since) -> bool {
         let lanes = &self.relay.settings.lanes;
-        since.elapsed() + lanes.http + lanes.margin <= lanes.lease
-            && Instant::now() + lanes.http <= self.budget.end
+        since.elapsed() + lanes.http + lanes.margin <= lanes.lease && Instant::now() + lanes.http <= self.budget.end
     }
 
     async fn post(&mut self, claimed: &Claimed, since: Since, last: bool) -> Result<Next, StoreError> {
@@ -152,8 +151,14 @@ impl Holder<'_> {
             Answer::Unknown => (Outcome::Unknown, None),
         };
         tracing::info!(
-            room = room.name, uid = claimed.uid, part = claimed.part, attempt = claimed.attempt,
-            outcome = outcome.as_str(), status = call.status, duration_ms = millis(latency), error = call.error,
+            room = room.name,
+            uid = claimed.uid,
+            part = claimed.part,
+            attempt = claimed.attempt,
+            outcome = outcome.as_str(),
+            status = call.status,
+            duration_ms = millis(latency),
+            error = call.error,
             "part called"
         );
         let report = CallReport {
@@ -230,8 +235,15 @@ impl Holder<'_> {
             ReadBack::Failed { status, error } => (*status, Some(error.as_str())),
         };
         let note = crate::store::answers::CallNote {
-            uid: Some(&claimed.uid), room: Some(&room.name), channel: channel.name(), operation: "read",
-            status, ok: error.is_none(), latency, request: &request, error,
+            uid: Some(&claimed.uid),
+            room: Some(&room.name),
+            channel: channel.name(),
+            operation: "read",
+            status,
+            ok: error.is_none(),
+            latency,
+            request: &request,
+            error,
         };
         relay.store.note_call(&note).await?;
         let ReadBack::Lines(lines) = read else {

@@ -65,12 +65,17 @@ impl Relay {
 
     /// Raises the alarm for a room whose address or token is wrong: in the log, and in the other rooms.
     pub(super) async fn tell_suspended(&self, room: &str) {
-        tracing::error!(room, "room suspended: the provider says that its address or token is wrong; nothing is lost, it waits");
+        tracing::error!(
+            room,
+            "room suspended: the provider says that its address or token is wrong; nothing is lost, it waits"
+        );
         let others: Vec<String> = self.room_names().into_iter().filter(|name| name != room).collect();
         if others.is_empty() {
             return;
         }
-        let text = format!("⚠ Nothing can be posted to the room “{room}”: its bot is unknown to GroupMe. Messages for it wait.");
+        let text = format!(
+            "⚠ Nothing can be posted to the room “{room}”: its bot is unknown to GroupMe. Messages for it wait."
+        );
         // Once an hour is enough, should it be opened and fail again.
         let name = format!("suspended/{room}/{}", jiff::Timestamp::now().as_second() / 3600);
         if let Some(offer) = self.words("source.talkback.suspended", Door::Talkback, &name, &others, &text)

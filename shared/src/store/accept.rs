@@ -83,8 +83,13 @@ impl Store {
     /// in it twice. Two round trips: the statement, then its commit, so that what was sent to a server that froze does
     /// not commit after we gave up.
     pub async fn accept(&self, batch: &Value, mark: &str) -> Result<Vec<Stored>, StoreError> {
-        self.again(|| {
-            self.with(async |client| {
+        self.again(|| self.accept_once(batch, mark)).await
+    }
+
+    async fn accept_once(&self, batch: &Value, mark: &str) -> Result<Vec<Stored>, StoreError> {
+        let client = self.client().await?;
+        let result = self
+            .limit(async {
                 let statement = client.prepare_cached(ACCEPT).await?;
                 let params: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&batch, &mark];
                 let (begun, rows) = tokio::join!(client.batch_execute("begin"), client.query(&statement, &params));
@@ -107,7 +112,7 @@ impl Store {
                     })
                     .collect()
             })
-        })
-        .await
+            .await;
+        Self::finish(client, result)
     }
 }

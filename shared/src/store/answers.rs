@@ -76,9 +76,12 @@ impl Store {
     /// Notes how answering ended: given, or failed for good. A repeat that asked meanwhile stays due.
     pub async fn answered(&self, uid: &str, given: bool) -> Result<(), StoreError> {
         let state = if given { "given" } else { "failed" };
-        self.rows("update messages set answer = $2, answer_until = null where uid = $1 and answer = 'giving'", &[&uid, &state])
-            .await
-            .map(drop)
+        self.rows(
+            "update messages set answer = $2, answer_until = null where uid = $1 and answer = 'giving'",
+            &[&uid, &state],
+        )
+        .await
+        .map(drop)
     }
 
     /// Writes down a call that is no post.

@@ -143,25 +143,25 @@ impl Store {
         Ok(Self { pool, patience: statement_timeout + Duration::from_secs(2) })
     }
 
-    /// Runs one exchange on one connection; a connection that erred or kept silent is not used again.
-    pub(crate) async fn with<T, F>(&self, exchange: F) -> Result<T, StoreError>
-    where
-        F: AsyncFn(&Object) -> Result<T, StoreError>,
-    {
-        let client = self.pool.get().await?;
-        match timeout(self.patience, exchange(&client)).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => {
-                if matches!(error, StoreError::Unavailable(_)) {
-                    drop(Object::take(client));
-                }
-                Err(error)
-            }
-            Err(_) => {
-                drop(Object::take(client));
-                Err(StoreError::Unavailable("no answer in time"))
-            }
+    /// A connection for one exchange; to be given to [`Store::finish`] with how it ended.
+    pub(crate) async fn client(&self) -> Result<Object, StoreError> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// Runs one exchange under the time limit.
+    pub(crate) async fn limit<T>(
+        &self,
+        exchange: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        timeout(self.patience, exchange).await.unwrap_or(Err(StoreError::Unavailable("no answer in time")))
+    }
+
+    /// Gives the connection back; one that erred or kept silent is not used again.
+    pub(crate) fn finish<T>(client: Object, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if matches!(result, Err(StoreError::Unavailable(_))) {
+            drop(Object::take(client));
         }
+        result
     }
 
     /// Does it once more if it was the victim of a deadlock: every statement is idempotent.
@@ -182,13 +182,22 @@ impl Store {
         sql: &str,
         params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
     ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
-        self.again(|| {
-            self.with(async |client| {
+        self.again(|| self.rows_once(sql, params)).await
+    }
+
+    async fn rows_once(
+        &self,
+        sql: &str,
+        params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+    ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
+        let client = self.client().await?;
+        let result = self
+            .limit(async {
                 let statement = client.prepare_cached(sql).await?;
                 Ok(client.query(&statement, params).await?)
             })
-        })
-        .await
+            .await;
+        Self::finish(client, result)
     }
 
     /// A connection of its own, for migrations and tests.
@@ -198,14 +207,18 @@ impl Store {
 
     /// Whether a message sent now would be stored: the tables are there and can be written.
     pub async fn writable(&self) -> Result<(), StoreError> {
-        self.with(async |client| {
-            let row = client.query_one("select pg_is_in_recovery() or current_setting('transaction_read_only')::bool, to_regclass('messages') is not null", &[]).await?;
-            match (row.try_get::<_, bool>(0)?, row.try_get::<_, bool>(1)?) {
-                (true, _) => Err(StoreError::Unavailable("read only")),
-                (_, false) => Err(StoreError::Unavailable("not migrated")),
-                _ => Ok(()),
-            }
-        })
-        .await
+        let rows = self
+            .rows(
+                "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool,
+                        to_regclass('messages') is not null",
+                &[],
+            )
+            .await?;
+        let row = rows.first().ok_or(StoreError::Answer("a row"))?;
+        match (row.try_get::<_, bool>(0)?, row.try_get::<_, bool>(1)?) {
+            (true, _) => Err(StoreError::Unavailable("read only")),
+            (_, false) => Err(StoreError::Unavailable("not migrated")),
+            _ => Ok(()),
+        }
     }
 }

@@ -85,8 +85,13 @@ select exists (select 1 from line) as new, (select uid from d) as uid";
 impl Store {
     /// Stores a line and confirms with it; a repeat does nothing, and says so.
     pub async fn hear(&self, line: &Line<'_>) -> Result<Heard, StoreError> {
-        self.again(|| {
-            self.with(async |client| {
+        self.again(|| self.hear_once(line)).await
+    }
+
+    async fn hear_once(&self, line: &Line<'_>) -> Result<Heard, StoreError> {
+        let client = self.client().await?;
+        let result = self
+            .limit(async {
                 let lock = client.prepare_cached("select pg_advisory_xact_lock(hashtextextended($1, 7))").await?;
                 let hear = client.prepare_cached(HEAR).await?;
                 let params: [&(dyn tokio_postgres::types::ToSql + Sync); 9] = [
@@ -116,7 +121,7 @@ impl Store {
                 client.batch_execute("commit").await?;
                 Ok(Heard { new: row.try_get("new")?, confirmed: row.try_get("uid")? })
             })
-        })
-        .await
+            .await;
+        Self::finish(client, result)
     }
 }

@@ -213,8 +213,20 @@ impl<'r> Facts<'r> {
     fn params<'a>(&'a self, token: &'a &'a str) -> [Param<'a>; 14] {
         let r = self.report;
         [
-            token, &r.claimed.delivery, &r.claimed.part, &r.claimed.attempt, &r.channel, &self.outcome, &self.status,
-            &self.latency, &r.request, &r.response, &r.error, &self.pause, &self.window, &self.slow_for,
+            token,
+            &r.claimed.delivery,
+            &r.claimed.part,
+            &r.claimed.attempt,
+            &r.channel,
+            &self.outcome,
+            &self.status,
+            &self.latency,
+            &r.request,
+            &r.response,
+            &r.error,
+            &self.pause,
+            &self.window,
+            &self.slow_for,
         ]
     }
 }
@@ -226,9 +238,24 @@ impl Store {
     /// Takes a lane and claims in it, in one round trip; lets go of the one held before, if any. `None`: no lane of
     /// these rooms may go now. *Let go, then look again* makes a wake-up impossible to lose: who fails to take after
     /// its commit failed because of a holder whose look comes later, with a newer snapshot.
-    pub async fn take(&self, token: &str, rooms: &[String], lanes: &Lanes) -> Result<Option<(String, Claim)>, StoreError> {
-        self.again(|| {
-            self.with(async |client| {
+    pub async fn take(
+        &self,
+        token: &str,
+        rooms: &[String],
+        lanes: &Lanes,
+    ) -> Result<Option<(String, Claim)>, StoreError> {
+        self.again(|| self.take_once(token, rooms, lanes)).await
+    }
+
+    async fn take_once(
+        &self,
+        token: &str,
+        rooms: &[String],
+        lanes: &Lanes,
+    ) -> Result<Option<(String, Claim)>, StoreError> {
+        let client = self.client().await?;
+        let result = self
+            .limit(async {
                 let release = client.prepare_cached(RELEASE).await?;
                 let take = client.prepare_cached(TAKE).await?;
                 let claim = client.prepare_cached(CLAIM).await?;
@@ -246,14 +273,13 @@ impl Store {
                 let Some(row) = taken? else { return Ok(None) };
                 Ok(Some((row.try_get(0)?, claim_of(claimed?)?)))
             })
-        })
-        .await
+            .await;
+        Self::finish(client, result)
     }
 
     /// Claims the next part of the lane held by `token`. `absent`: the room was read and that attempt is not there.
     pub async fn claim(&self, token: &str, lanes: &Lanes, absent: Absent<'_>) -> Result<Claim, StoreError> {
-        let (attempt, delivery, part) =
-            (absent.map(|c| c.attempt), absent.map(|c| c.delivery), absent.map(|c| c.part));
+        let (attempt, delivery, part) = (absent.map(|c| c.attempt), absent.map(|c| c.delivery), absent.map(|c| c.part));
         let times = Times::of(lanes);
         let rows = self.rows(CLAIM, &times.params(&token, &attempt, &delivery, &part)).await?;
         claim_of(rows.into_iter().next())
@@ -267,21 +293,29 @@ impl Store {
         report: &CallReport<'_>,
         lanes: &Lanes,
     ) -> Result<(Recorded, Claim), StoreError> {
-        self.again(|| {
-            self.with(async |client| {
+        self.again(|| self.record_and_claim_once(token, report, lanes)).await
+    }
+
+    async fn record_and_claim_once(
+        &self,
+        token: &str,
+        report: &CallReport<'_>,
+        lanes: &Lanes,
+    ) -> Result<(Recorded, Claim), StoreError> {
+        let client = self.client().await?;
+        let result = self
+            .limit(async {
                 let record = client.prepare_cached(RECORD).await?;
                 let claim = client.prepare_cached(CLAIM).await?;
                 let facts = Facts::of(report, lanes);
                 let times = Times::of(lanes);
                 let (record_params, claim_params) = (facts.params(&token), times.params(&token, &None, &None, &None));
-                let (recorded, claimed) = tokio::join!(
-                    client.query_one(&record, &record_params),
-                    client.query_opt(&claim, &claim_params),
-                );
+                let (recorded, claimed) =
+                    tokio::join!(client.query_one(&record, &record_params), client.query_opt(&claim, &claim_params),);
                 Ok((recorded_of(&recorded?)?, claim_of(claimed?)?))
             })
-        })
-        .await
+            .await;
+        Self::finish(client, result)
     }
 
     /// Records a call and lets go of the lane, in one round trip.
@@ -291,8 +325,18 @@ impl Store {
         report: &CallReport<'_>,
         lanes: &Lanes,
     ) -> Result<Recorded, StoreError> {
-        self.again(|| {
-            self.with(async |client| {
+        self.again(|| self.record_and_release_once(token, report, lanes)).await
+    }
+
+    async fn record_and_release_once(
+        &self,
+        token: &str,
+        report: &CallReport<'_>,
+        lanes: &Lanes,
+    ) -> Result<Recorded, StoreError> {
+        let client = self.client().await?;
+        let result = self
+            .limit(async {
                 let record = client.prepare_cached(RECORD).await?;
                 let release = client.prepare_cached(RELEASE).await?;
                 let facts = Facts::of(report, lanes);
@@ -304,8 +348,8 @@ impl Store {
                 released?;
                 Ok(recorded)
             })
-        })
-        .await
+            .await;
+        Self::finish(client, result)
     }
 
     /// Puts off the judgement of a part in the air whose room could not be read; after five times it is judged without.

@@ -129,6 +129,8 @@ mod tests {
     fn a_grapheme_is_not_cut_while_it_fits() {
         let family = "👨\u{200D}👩\u{200D}👧\u{200D}👦";
         assert_eq!(cut(&format!("ab{family}cd"), 8), ["ab", family, "cd"]);
+        // U+0D4E belongs to what follows it, though a word ends after it.
+        assert_eq!(cut("aa\u{D4E}!bbb", 3), ["aa", "\u{D4E}!", "bbb"]);
         assert_eq!(cut("🇩🇪🇫🇷🇮🇹", 3), ["🇩🇪", "🇫🇷", "🇮🇹"]);
         assert_eq!(cut("aaa \u{301}bbb", 4), ["aaa", " \u{301}", "bbb"]);
     }

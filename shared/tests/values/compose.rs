@@ -120,6 +120,17 @@ fn a_hundred_parts_are_labelled_as_what_they_are() {
     }
 }
 
+#[test]
+fn a_label_of_more_digits_takes_its_room_from_the_text() {
+    let uid = "u".repeat(64);
+    // Around ten parts, with every length of the last one: some fill it to the brim.
+    for length in (4350..4850).step_by(2) {
+        let drafts = compose(&message(&uid, &"😀".repeat(length), &[HOSTED]), Dress::Classic, GROUPME);
+        let longest = drafts.iter().map(|draft| draft.text.encode_utf16().count()).max();
+        assert!(longest <= Some(1000), "{length} emoji: {longest:?}");
+    }
+}
+
 /// Text as people and machines make it, shuffled: words, lines, paragraphs, emoji that join, flags, marks in heaps.
 pub(crate) fn prose() -> impl Strategy<Value = String> {
     let bits = prop_oneof![

@@ -1,0 +1,109 @@
+//! What the project needs beside Rust: found, or installed after saying what and why.
+
+mod debian;
+mod wheel;
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    checkout, programs,
+    progress::{say, step},
+    servers::{postgres, rabbitmq},
+};
+
+/// The version of cargo-lambda that the local set-up was tried with.
+const CARGO_LAMBDA: &str = "1.9.2";
+/// The version of cargo-deny whose configuration deny.toml is.
+const CARGO_DENY: &str = "0.20.2";
+
+/// Sees to it that PostgreSQL and RabbitMQ are installed.
+///
+/// # Errors
+/// If they are not and cannot be: then it says exactly what to install.
+pub fn servers() -> Result<()> {
+    let mut packages = Vec::new();
+    if postgres::find().is_none() {
+        say("PostgreSQL is not here (no `initdb` of version 13 or later): every message and every call is kept in it.");
+        packages.push("postgresql");
+    }
+    if rabbitmq::find().is_none() {
+        say("RabbitMQ is not here (no `rabbitmq-server`): the station's programs speak to Talkback over it.");
+        packages.push("rabbitmq-server");
+    }
+    if packages.is_empty() {
+        return Ok(());
+    }
+    say("Their own services will not be started: `cargo xtask` runs private ones, on ports of their own.");
+    debian::install(&packages)?;
+    postgres::find().context("PostgreSQL was installed, but no `initdb` of version 13 or later is found")?;
+    rabbitmq::find().context("RabbitMQ was installed, but `rabbitmq-server` and `epmd` are not found")?;
+    Ok(())
+}
+
+/// The program `cargo-lambda`, installed under `target/tools` if it is nowhere else.
+///
+/// # Errors
+/// If it is not there and cannot be installed: then it says exactly what to install.
+pub fn cargo_lambda() -> Result<PathBuf> {
+    if let Some(found) = programs::find("cargo-lambda") {
+        return Ok(found);
+    }
+    if let Some(found) = wheel::find("cargo-lambda") {
+        return Ok(found);
+    }
+    say("cargo-lambda is not here: it is the local Lambda that calls the functions over HTTP, as AWS does.");
+    wheel::install("cargo-lambda", CARGO_LAMBDA)
+}
+
+/// The program `cargo-deny`, compiled under `target/tools` if it is nowhere else.
+///
+/// # Errors
+/// If it is not there and does not compile.
+pub fn cargo_deny() -> Result<PathBuf> {
+    let tools = checkout::tools();
+    let ours = tools.join("bin/cargo-deny");
+    if programs::is_executable(&ours) {
+        return Ok(ours);
+    }
+    if let Some(found) = programs::find("cargo-deny").filter(|deny| reads_our_configuration(deny)) {
+        return Ok(found);
+    }
+    say("cargo-deny is not here: it checks what may be compiled in (bans, licenses, sources).");
+    say("Its wheel on PyPI is too old for this Cargo.lock, so it is compiled once, into target/tools.");
+    step(&format!("compile cargo-deny {CARGO_DENY} (some minutes)"), || {
+        programs::output(
+            Command::new(cargo())
+                .args(["install", "--quiet", "--locked", "cargo-deny", "--version", CARGO_DENY, "--root"])
+                .arg(&tools)
+                .arg("--target-dir")
+                .arg(tools.join("build-cargo-deny")),
+        )
+    })?;
+    // What it was compiled from has no further use, and is large.
+    drop(std::fs::remove_dir_all(tools.join("build-cargo-deny")));
+    Ok(ours)
+}
+
+/// Older versions stop at tables of deny.toml that they do not know.
+fn reads_our_configuration(deny: &std::path::Path) -> bool {
+    programs::output(Command::new(deny).arg("--version")).is_ok_and(|said| {
+        let mut numbers =
+            said.trim().trim_start_matches("cargo-deny ").split('.').map(|n| n.parse::<u32>().unwrap_or(0));
+        (numbers.next(), numbers.next()) >= (Some(0), Some(18))
+    })
+}
+
+/// The cargo that runs us.
+pub fn cargo() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+}
+
+/// The Python that wheels are installed with.
+fn python() -> Result<PathBuf> {
+    let Some(python) = programs::find("python3") else {
+        bail!("Python 3 is needed to install cargo-lambda's wheel: install `python3`, or cargo-lambda itself");
+    };
+    Ok(python)
+}

@@ -1,0 +1,337 @@
+//! A station for one story: a database of its own, a simulated GroupMe, and the functions, called as Lambda would.
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use groupme_sim::{Bot, Line, Sim, SimConfig};
+use lambda_http::RequestExt as _;
+use lambda_runtime::{Context, LambdaEvent};
+use serde_json::{Value, json};
+use talkback::config::Settings;
+use talkback::relay::Relay;
+use tokio::sync::{Mutex, OnceCell};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+pub const BOT: &str = "b07e57b07e57b07e57b07e57aa";
+pub const GROUP: &str = "90210";
+pub const TOKEN: &str = "callback-token-of-the-tests";
+pub const MEMBER: &str = "members-access-token-of-the-tests";
+pub const KEY: &str = "key-of-the-tests";
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How a story's station differs from the usual one.
+#[derive(Clone)]
+pub struct Setup {
+    /// TOML of rooms and routes.
+    pub rooms: String,
+    /// Lines that go into `[lanes]`.
+    pub lanes: String,
+    /// Further environment.
+    pub vars: Vec<(&'static str, String)>,
+    /// Whether the room's lines come back by callback.
+    pub callbacks: bool,
+    /// Bots beside the first.
+    pub bots: Vec<(String, String)>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            rooms: usual_rooms("20ms", 3),
+            lanes: String::new(),
+            vars: Vec::new(),
+            callbacks: true,
+            bots: Vec::new(),
+        }
+    }
+}
+
+/// One room and the routes of infra/talkback.toml, without exchanges.
+pub fn usual_rooms(pace: &str, burst: u32) -> String {
+    format!(
+        r#"
+[[rooms]]
+name = "staff"
+bot_id = "{BOT}"
+group = "{GROUP}"
+pace = "{pace}"
+burst = {burst}
+
+[[routes]]
+pattern = "source.twilio.sms.incoming"
+rooms = ["staff"]
+patience = "15s"
+[[routes]]
+pattern = "source.twilio.sms.outgoing"
+action = "block"
+[[routes]]
+pattern = "source.twilio.ban"
+action = "block"
+[[routes]]
+pattern = "source.groupme.dashboard.#"
+action = "block"
+[[routes]]
+pattern = "notification.ups.#"
+rooms = ["staff"]
+priority = "urgent"
+[[routes]]
+pattern = "source.#"
+rooms = ["staff"]
+[[routes]]
+pattern = "notification.#"
+rooms = ["staff"]
+"#
+    )
+}
+
+/// The times of design.md, by ten to twenty.
+const LANES: &str = r#"
+[lanes]
+lease = "2s"
+http = "1s"
+margin = "300ms"
+window = "1s"
+unconfirmed_after = "3s"
+pause_min = "50ms"
+pause_max = "1s"
+slow_for = "2s"
+quantum = "500ms"
+set_aside_delays = ["1s", "1s", "1s"]
+stay_unknown_deadline = "2s"
+poll = "50ms"
+statement_timeout = "1500ms"
+"#;
+
+pub struct Station {
+    pub sim: Sim,
+    pub settings: Settings,
+    pub vars: HashMap<String, String>,
+    pub database_url: String,
+    pub callback: Option<String>,
+    dispatcher: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
+}
+
+fn required(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"))
+}
+
+/// Connects; the connection ends with the client.
+pub async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// The URL of another database of the same server.
+fn database(name: &str) -> String {
+    let url = required("TALKBACK_TEST_DATABASE_URL");
+    let (server, _) = url.rsplit_once('/').expect("a database in TALKBACK_TEST_DATABASE_URL");
+    format!("{server}/{name}")
+}
+
+/// A migrated database that others are copied from: tens of milliseconds instead of a second.
+async fn template() -> &'static Mutex<String> {
+    static TEMPLATE: OnceCell<Mutex<String>> = OnceCell::const_new();
+    TEMPLATE
+        .get_or_init(|| async {
+            let name = format!("template_{}", uuid::Uuid::new_v4().simple());
+            let admin = connect(&required("TALKBACK_TEST_DATABASE_URL")).await;
+            admin.batch_execute(&format!("create database {name}")).await.unwrap();
+            let store = talkback::store::Store::new(&database(&name).into(), None, Duration::from_secs(30), 1).unwrap();
+            store.migrate().await.unwrap();
+            Mutex::new(name)
+        })
+        .await
+}
+
+pub async fn new_database() -> String {
+    let name = format!("story_{}", uuid::Uuid::new_v4().simple());
+    let template = template().await.lock().await;
+    let admin = connect(&required("TALKBACK_TEST_DATABASE_URL")).await;
+    admin.batch_execute(&format!("create database {name} template {}", *template)).await.unwrap();
+    database(&name)
+}
+
+impl Station {
+    pub async fn open() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub async fn with(setup: Setup) -> Self {
+        talkback::tls::install_ring();
+        let database_url = new_database().await;
+        let mut bots =
+            vec![Bot { bot_id: BOT.into(), group_id: GROUP.into(), name: "Talkback".into(), callback_url: None }];
+        bots.extend(setup.bots.iter().map(|(bot, group)| Bot {
+            bot_id: bot.clone(),
+            group_id: group.clone(),
+            name: "Other".into(),
+            callback_url: None,
+        }));
+        let names: Vec<String> = bots.iter().map(|b| b.bot_id.clone()).collect();
+        let sim = Sim::start(SimConfig { bots, access_token: Some(MEMBER.into()), port: 0 }).await.unwrap();
+        let mut vars: HashMap<String, String> = [
+            ("DATABASE_URL", database_url.clone()),
+            ("TALKBACK_CONFIG", format!("{}\n{LANES}{}", setup.rooms, setup.lanes)),
+            ("TALKBACK_DATA_KEYS", format!("k1:{}", STANDARD.encode([7; 32]))),
+            ("TALKBACK_LOOKUP_KEY", STANDARD.encode([9; 32])),
+            ("TALKBACK_SEND_KEYS", format!("tests:{}:standard|standard.*|ups.*:urgent:rooms", sha256(KEY))),
+            ("GROUPME_CALLBACK_TOKEN", TOKEN.into()),
+            ("GROUPME_API_URL", sim.api_url()),
+            ("GROUPME_IMAGE_URL", sim.image_url()),
+        ]
+        .into_iter()
+        .map(|(k, v)| (k.to_owned(), v))
+        .collect();
+        vars.extend(setup.vars.into_iter().map(|(k, v)| (k.to_owned(), v)));
+        let settings = Settings::from_vars(&vars).unwrap_or_else(|e| panic!("{e}"));
+        let mut station = Self { sim, settings, vars, database_url, callback: None, dispatcher: None };
+        let url = station.serve_callback().await;
+        if setup.callbacks {
+            names.iter().for_each(|bot| station.sim.set_callback_url(bot, url.clone()));
+        }
+        station.callback = Some(url);
+        // Rooms must be known before the first callback comes.
+        station.relay("tests").wake().await.unwrap();
+        station
+    }
+
+    /// A relay as a function of this name has it.
+    pub fn relay(&self, function: &'static str) -> Relay {
+        Relay::new(self.settings.clone(), function).unwrap()
+    }
+
+    /// The callback function behind an address, as API Gateway would call it.
+    async fn serve_callback(&self) -> String {
+        let relay = self.relay("groupme-callback");
+        let app = axum::Router::new().fallback(move |request: axum::extract::Request| {
+            let relay = relay.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+                let path = parts.uri.path().to_owned();
+                let request = lambda_http::http::Request::from_parts(parts, lambda_http::Body::Binary(bytes.to_vec()));
+                let (parts, _) = groupme_callback::handle(&relay, request.with_raw_http_path(&path)).await.into_parts();
+                axum::response::Response::from_parts(parts, axum::body::Body::empty())
+            }
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        format!("http://{address}/groupme/callback/{TOKEN}")
+    }
+
+    /// One message as Amazon MQ would bring it, stamped.
+    pub fn message(key: &str, body: &Value) -> Value {
+        Self::raw_message(key, body.to_string().as_bytes(), json!({}))
+    }
+
+    pub fn raw_message(key: &str, body: &[u8], headers: Value) -> Value {
+        let mut headers = headers;
+        headers["x-death"] = json!([{
+            "count": 1, "reason": bytes("expired"), "queue": bytes("talkback.stamp"), "exchange": bytes("source_exchange"),
+            "routing-keys": [bytes(key)], "time": jiff::Timestamp::now().as_second(),
+        }]);
+        json!({
+            "basicProperties": { "headers": headers, "priority": null, "deliveryMode": 2, "bodySize": body.len() },
+            "redelivered": false, "data": STANDARD.encode(body),
+        })
+    }
+
+    pub fn batch(messages: &[Value]) -> Value {
+        json!({ "eventSource": "aws:rmq", "rmqMessagesByQueue": { "talkback::/": messages } })
+    }
+
+    /// Invokes the consumer.
+    pub async fn consume(&self, messages: &[Value]) -> Value {
+        let relay = self.relay("rabbitmq-consumer");
+        rabbitmq_consumer::handle(&relay, LambdaEvent::new(Self::batch(messages), Context::default())).await.unwrap()
+    }
+
+    /// Keeps a dispatcher at work until the story ends, minute by minute.
+    pub fn start_dispatcher(&mut self) {
+        let relay = self.relay("dispatcher");
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stop);
+        let task = tokio::spawn(async move {
+            while !asked.load(Ordering::Relaxed) {
+                let event =
+                    LambdaEvent::new(aws_lambda_events::eventbridge::EventBridgeEvent::default(), Context::default());
+                if dispatcher::handle(&relay, event).await.is_err() {
+                    interval(Duration::from_millis(100)).tick().await;
+                }
+            }
+        });
+        self.dispatcher = Some((stop, task));
+    }
+
+    pub async fn db(&self) -> tokio_postgres::Client {
+        connect(&self.database_url).await
+    }
+
+    /// Waits until a query's single text column reads as wanted.
+    pub async fn until(&self, query: &str, wanted: &[&str]) {
+        let client = self.db().await;
+        let end = Instant::now() + PATIENCE;
+        let mut tick = interval(Duration::from_millis(25));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let rows = client.query(query, &[]).await.unwrap();
+            let found: Vec<String> =
+                rows.iter().map(|r| r.get::<_, Option<String>>(0).unwrap_or("null".into())).collect();
+            if found == wanted {
+                return;
+            }
+            assert!(Instant::now() < end, "{query}\nwanted {wanted:?}\nfound  {found:?}\nroom: {:?}", self.texts());
+        }
+    }
+
+    /// The texts shown in the room, in order.
+    pub fn texts(&self) -> Vec<String> {
+        texts(&self.sim.lines(GROUP))
+    }
+
+    /// Waits until so many lines are in the room.
+    pub async fn lines(&self, count: usize) -> Vec<Line> {
+        let wanted = |lines: &[Line]| lines.iter().filter(|l| l.group_id == GROUP).count() >= count;
+        if let Err(instead) = self.sim.wait_for(wanted, PATIENCE).await {
+            panic!("{count} lines: {instead}");
+        }
+        self.sim.lines(GROUP)
+    }
+
+    /// Ends the story: nothing that GroupMe would not take was asked of it.
+    pub async fn end(mut self) {
+        if let Some((stop, task)) = self.dispatcher.take() {
+            stop.store(true, Ordering::Relaxed);
+            task.await.unwrap();
+        }
+        let complaints = self.sim.complaints();
+        assert!(complaints.is_empty(), "{complaints:?}");
+        self.sim.stop().await;
+    }
+}
+
+pub fn texts(lines: &[Line]) -> Vec<String> {
+    lines.iter().map(|l| l.text.clone().unwrap_or_default()).collect()
+}
+
+/// A text as Amazon MQ brings it in a header.
+pub fn bytes(text: &str) -> Value {
+    json!({ "bytes": text.as_bytes() })
+}
+
+pub fn sha256(text: &str) -> String {
+    talkback::relay::accept::fingerprint(text, None).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The classic dress of a message of one part.
+pub fn dressed(text: &str, uid: &str) -> String {
+    let short = uid.split('-').next().unwrap_or(uid);
+    format!("\"{text}\"\n---UID---\n{short}\n---------")
+}
