@@ -27,9 +27,10 @@ pub(crate) fn read(event: &Value, context: Context) -> Result<Request, Problem> 
     let path = event["rawPath"].as_str().or_else(|| http["path"].as_str());
     let path = without_stage(path.unwrap_or("/"), event["requestContext"]["stage"].as_str());
     let query = event["rawQueryString"].as_str().unwrap_or_default();
-    let uri: Uri = format!("/{}?{}", utf8_percent_encode(path.trim_start_matches('/'), UNFIT), utf8_percent_encode(query, UNFIT))
-        .parse()
-        .map_err(|_| wrong("the address cannot be read"))?;
+    let uri: Uri =
+        format!("/{}?{}", utf8_percent_encode(path.trim_start_matches('/'), UNFIT), utf8_percent_encode(query, UNFIT))
+            .parse()
+            .map_err(|_| wrong("the address cannot be read"))?;
     let mut request = Request::new(body(event).ok_or_else(|| wrong("the body is not base64"))?);
     *request.method_mut() = method.ok_or_else(|| wrong("the method cannot be read"))?;
     *request.uri_mut() = uri;
@@ -70,7 +71,11 @@ pub(crate) fn write(response: Response<Body>) -> Value {
         Body::Binary(bytes) => (STANDARD.encode(bytes), true),
         _ => (String::new(), false),
     };
-    json!({ "statusCode": status, "headers": headers, "body": body, "isBase64Encoded": base64 })
+    // cargo-lambda refuses an answer without the two empty ones.
+    json!({
+        "statusCode": status, "headers": headers, "multiValueHeaders": {}, "cookies": [], "body": body,
+        "isBase64Encoded": base64,
+    })
 }
 
 #[cfg(test)]
