@@ -1,6 +1,6 @@
 //! The HTTP door: `POST /send`, `GET /messages/{uid}`, `GET /health` (and `GET /`).
 //!
-//! Verified before parsed, parsed before handled: each step returns a typed value or the [`Problem`] that is the
+//! Verified before parsed, parsed before handled: each step returns a typed value or the problem that is the
 //! answer. Nothing is told to a caller without a key but whether a message sent now would be stored.
 mod answer;
 mod document;
