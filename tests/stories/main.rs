@@ -4,4 +4,7 @@
 
 mod lanes;
 mod main_job;
+mod send_door;
+mod send_health;
+mod send_look_up;
 mod station;

@@ -71,7 +71,7 @@ pub(crate) fn write(response: Response<Body>) -> Value {
         Body::Binary(bytes) => (STANDARD.encode(bytes), true),
         _ => (String::new(), false),
     };
-    // cargo-lambda refuses an answer without the two empty ones.
+    // All of these must be there for the emulator, also where Lambda would do without.
     json!({
         "statusCode": status, "headers": headers, "multiValueHeaders": {}, "cookies": [], "body": body,
         "isBase64Encoded": base64,
@@ -80,15 +80,12 @@ pub(crate) fn write(response: Response<Body>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+
     use super::*;
 
     fn event(changes: Value) -> Value {
-        let mut event = json!({
-            "version": "2.0", "routeKey": "$default", "rawPath": "/send", "rawQueryString": "",
-            "headers": { "content-type": "application/json", "host": "abc.lambda-url.us-east-1.on.aws" },
-            "requestContext": { "http": { "method": "POST", "path": "/send" }, "stage": "$default" },
-            "body": "{}", "isBase64Encoded": false,
-        });
+        let mut event: Value = serde_json::from_str(include_str!("../../../events/http-send.json")).unwrap();
         for (name, value) in changes.as_object().unwrap() {
             event[name] = value.clone();
         }
@@ -151,5 +148,8 @@ mod tests {
         assert_eq!(problem["headers"]["content-type"], "application/problem+json");
         assert_eq!(problem["isBase64Encoded"], false);
         assert!(problem["body"].as_str().unwrap().contains("Method Not Allowed"));
+        // The emulator reads answers by this type.
+        let read: ApiGatewayV2httpResponse = serde_json::from_value(problem).unwrap();
+        assert_eq!((read.status_code, read.headers["allow"].to_str().unwrap()), (405, "POST"));
     }
 }
