@@ -218,8 +218,9 @@ impl Station {
     fn start_bridge(&mut self, built: &BTreeMap<String, PathBuf>, amqp_url: &str, functions_url: &str) -> Result<()> {
         let mut command = program(built, "bridge")?;
         command
-            .args(["--queue", QUEUE, "--vhost", "/", "--invoke", functions_url])
-            .args(["--function", "rabbitmq-consumer", "--tick", "dispatcher=60s"])
+            .args(["--queue", QUEUE, "--invoke", functions_url])
+            // The emulator keeps a call whose function was killed open for its whole limit: do not wait that long.
+            .args(["--function", "rabbitmq-consumer", "--timeout", "30s", "--tick", "dispatcher=60s"])
             .env("AMQP_URL", amqp_url);
         let (bridge, output) = self.start_program("bridge", command, true)?;
         self.bridge = Some(bridge);
