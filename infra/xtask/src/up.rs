@@ -6,6 +6,7 @@ mod interrupt;
 mod lines;
 mod options;
 mod record;
+mod runtime_api;
 mod settings;
 mod station;
 

@@ -195,8 +195,8 @@ impl Station {
     ) -> Result<()> {
         let port = self.options.port;
         let mut command = accounts::command(cargo_lambda, None, &checkout::root(), "TERM")?;
-        // The dispatcher stays for 50 s.
-        command.args(["lambda", "watch", "-A", "127.0.0.1", "-P", &port.to_string(), "--timeout", "60"]);
+        // No --timeout: it would also end functions that have waited so long for a call, see `runtime_api`.
+        command.args(["lambda", "watch", "-A", "127.0.0.1", "-P", &port.to_string()]);
         command.arg(if self.options.watch { "--concurrency=4" } else { "--only-lambda-apis" });
         if self.options.watch {
             command.envs(&environment);
@@ -219,7 +219,6 @@ impl Station {
         let mut command = program(built, "bridge")?;
         command
             .args(["--queue", QUEUE, "--invoke", functions_url])
-            // The emulator keeps a call whose function was killed open for its whole limit: do not wait that long.
             .args(["--function", "rabbitmq-consumer", "--timeout", "30s", "--tick", "dispatcher=60s"])
             .env("AMQP_URL", amqp_url);
         let (bridge, output) = self.start_program("bridge", command, true)?;
