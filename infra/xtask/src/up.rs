@@ -26,6 +26,12 @@ pub fn record_file() -> PathBuf {
     record::file()
 }
 
+/// A link to the bridge that was built for what runs. (Built alone, for `publish`, it would be built anew: with other
+/// packages beside it, its dependencies have other features.)
+pub fn bridge_file() -> PathBuf {
+    checkout::station().join("bridge")
+}
+
 /// Runs the relay until it is told to stop.
 ///
 /// # Errors

@@ -73,7 +73,8 @@ fn what_a_killed_up_left_is_stopped_by_the_next_which_keeps_data_and_secrets() {
     assert!(family.iter().all(|&pid| pids::started(pid).is_none()), "something of the first runs on");
     assert_eq!(checkout.psql(&after, "select n from kept").trim(), "42");
     assert_eq!(before["send_key"], after["send_key"]);
-    assert_eq!(before["callback_url"], after["callback_url"]);
+    let token = |record: &Value| record["callback_url"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    assert_eq!(token(&before), token(&after));
 
     let family = second.everything();
     pids::signal_family(second.child_of("bridge"), Signal::SIGKILL);

@@ -49,7 +49,19 @@ impl Checkout {
         // The routes, as they stand in the workspace.
         let manifest = fs::read_to_string(workspace.join("Cargo.toml")).unwrap();
         let routes = &manifest[manifest.find("[workspace.metadata.lambda.watch.router]").unwrap()..];
-        fs::write(root.join("Cargo.toml"), format!("[workspace]\nmembers = []\nresolver = \"3\"\n\n{routes}")).unwrap();
+        fs::write(
+            root.join("Cargo.toml"),
+            format!("[workspace]\nmembers = [\"functions/*\"]\nresolver = \"3\"\n\n{routes}"),
+        )
+        .unwrap();
+        // cargo-lambda routes only to functions that are packages here; it starts none of them.
+        for function in fs::read_dir(workspace.join("functions")).unwrap().flatten() {
+            let name = function.file_name().into_string().unwrap();
+            let package = root.join("functions").join(&name);
+            fs::create_dir_all(package.join("src")).unwrap();
+            fs::write(package.join("Cargo.toml"), format!("[package]\nname = \"{name}\"\n")).unwrap();
+            fs::write(package.join("src/main.rs"), "fn main() {}\n").unwrap();
+        }
         let checkout = Checkout { root };
         checkout.make_cargo();
         checkout
