@@ -40,3 +40,19 @@ async fn an_accept_that_was_given_up_leaves_no_open_transaction_behind() {
     assert_eq!(row.get::<_, i64>(0), 1, "written in a transaction that nobody will commit");
     station.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_the_database_refuses_harms_only_itself() {
+    let station = Station::open().await;
+    // Stands for whatever we have not thought of.
+    let strict = "alter table api_calls add check (request->>'text' <> 'bad')";
+    station.db().await.batch_execute(strict).await.unwrap();
+    let record = |text: &str| {
+        let uid = Uuid::new_v4().to_string();
+        Station::message("source.groupme.msg", &json!({ "text": text, "code": 202, "wbor_message_id": uid }))
+    };
+    station.consume(&[record("a"), record("bad"), record("c"), message("d")]).await;
+    station.until("select body from messages order by 1", &["a", "c", "d"]).await;
+    station.until("select reason from rejected", &["refused_by_database"]).await;
+    station.end().await;
+}
