@@ -5,4 +5,7 @@
 mod lanes;
 mod main_job;
 mod process;
+mod send_door;
+mod send_health;
+mod send_look_up;
 mod station;
