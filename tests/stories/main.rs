@@ -4,6 +4,7 @@
 
 mod lanes;
 mod main_job;
+mod process;
 mod reviewed;
 mod send_door;
 mod send_health;
