@@ -11,6 +11,7 @@ use lambda_http::RequestExt as _;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use talkback::config::Settings;
+use talkback::delivery::DeliveryState;
 use talkback::relay::Relay;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::task::JoinHandle;
@@ -305,15 +306,36 @@ impl Station {
         self.sim.lines(GROUP)
     }
 
-    /// Ends the story: nothing that GroupMe would not take was asked of it.
+    /// Ends the story: nothing that GroupMe would not take was asked of it, and no delivery changed in a way that the
+    /// table of changes does not allow.
     pub async fn end(mut self) {
         if let Some((stop, task)) = self.dispatcher.take() {
             stop.store(true, Ordering::Relaxed);
             task.await.unwrap();
         }
+        self.check_changes().await;
         let complaints = self.sim.complaints();
         assert!(complaints.is_empty(), "{complaints:?}");
         self.sim.stop().await;
+    }
+
+    /// Every change of a delivery's state is one that the table allows, and follows from the change before it.
+    async fn check_changes(&self) {
+        let rows = self
+            .db()
+            .await
+            .query("select delivery, old_state, new_state, cause from delivery_events order by delivery, id", &[])
+            .await
+            .unwrap();
+        let state = |word: String| DeliveryState::parse(&word).unwrap_or_else(|| panic!("no state: {word}"));
+        let mut before: HashMap<i64, DeliveryState> = HashMap::new();
+        for row in rows {
+            let (delivery, old, new): (i64, Option<String>, String) = (row.get(0), row.get(1), row.get(2));
+            let (old, new) = (old.map(state), state(new));
+            assert_eq!(before.insert(delivery, new), old, "the events of delivery {delivery} have a gap");
+            let allowed = old.is_none_or(|old| old.may_become(new));
+            assert!(allowed, "{old:?} may not become {new:?}: {}", row.get::<_, String>(3));
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Heard {
 /// Runs after the group's advisory lock, with a snapshot younger than it: two lines with one text cannot both choose
 /// the same part and leave the other unconfirmed. Matches the oldest part still unconfirmed with that text over all
 /// rooms of the group (two bots in one group get the same callback), also one that was judged absent and waits to be
-/// posted again. Locks delivery, then part.
+/// posted again, or was given up meanwhile: what the room shows is so, whatever was judged. Locks delivery, then part.
 const HEAR: &str = "
 with t as materialized (select clock_timestamp() as now),
 fresh as materialized (
@@ -62,10 +62,8 @@ d as (
     unsure = d.unsure - (p.was = 'unconfirmed')::int,
     cause = 'seen in the room',
     blocked_until = case when p.was = 'posting' then null else d.blocked_until end,
-    state = case when d.confirmed + 1 >= d.parts and d.state in ('sending', 'queued', 'scheduled', 'sent', 'unconfirmed', 'withdrawn')
-                   then 'confirmed'
-                 when d.sent + (p.was <> 'sent')::int >= d.parts and d.state in ('sending', 'queued', 'scheduled', 'unconfirmed', 'withdrawn')
-                   then 'sent'
+    state = case when d.confirmed + 1 >= d.parts and d.state <> 'held' then 'confirmed'
+                 when d.sent + (p.was <> 'sent')::int >= d.parts and d.state <> 'held' then 'sent'
                  when d.state in ('sending', 'queued')
                       and d.sent + (p.was <> 'sent')::int + d.unsure - (p.was = 'unconfirmed')::int >= d.parts
                    then 'unconfirmed' else d.state end
