@@ -4,4 +4,5 @@
 
 mod lanes;
 mod main_job;
+mod records;
 mod station;
