@@ -2,7 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 #![expect(unreachable_pub, reason = "a test binary has no public interface")]
 
+mod answers;
+mod front_end;
 mod lanes;
 mod main_job;
+mod old_faults;
 mod records;
 mod station;
+mod vhost;

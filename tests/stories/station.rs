@@ -130,7 +130,7 @@ pub struct Station {
     dispatcher: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
-fn required(name: &str) -> String {
+pub fn required(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"))
 }
 
