@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no public interface")]
 
 mod answers;
+mod callback;
 mod front_end;
 mod lanes;
 mod main_job;
