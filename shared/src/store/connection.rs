@@ -46,19 +46,29 @@ impl StoreError {
     fn is_deadlock(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == SqlState::T_R_DEADLOCK_DETECTED.code())
     }
+
+    /// The connection had died: another one may do.
+    fn is_lost(&self) -> bool {
+        matches!(self, Self::Unavailable(CLOSED | FAILED | SHUT_DOWN))
+    }
 }
+
+const CLOSED: &str = "connection closed";
+const FAILED: &str = "connection failed";
+const SHUT_DOWN: &str = "shut down";
 
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
-            return Self::Unavailable(if error.is_closed() { "connection closed" } else { "connection failed" });
+            return Self::Unavailable(if error.is_closed() { CLOSED } else { FAILED });
         };
         // Classes 08 (connection), 53 (resources), 57 (operator intervention, time-outs), 25006 (read only): down, not wrong.
         let code = db.code().code();
         match &code[..2] {
             "08" => Self::Unavailable("connection exception"),
             "53" => Self::Unavailable("insufficient resources"),
-            "57" => Self::Unavailable("shut down or timed out"),
+            "57" if *db.code() == SqlState::QUERY_CANCELED => Self::Unavailable("timed out"),
+            "57" => Self::Unavailable(SHUT_DOWN),
             "58" => Self::Unavailable("system error"),
             _ if *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable("read only"),
             _ if *db.code() == SqlState::LOCK_NOT_AVAILABLE => Self::Unavailable("a lock was not given in time"),
@@ -194,7 +204,9 @@ impl Store {
         result
     }
 
-    /// Does it once more if it was the victim of a deadlock: every statement is idempotent.
+    /// Does it once more, for every statement is idempotent: if it was the victim of a deadlock, or if its connection
+    /// had died (the server restarted while this process was frozen or idle, say): then its fellows in the pool are
+    /// not trusted either. A time-out is not repeated here: it would double the load of a server that is slow.
     pub(crate) async fn again<T, F, Fut>(&self, attempt: F) -> Result<T, StoreError>
     where
         F: Fn() -> Fut,
@@ -202,6 +214,10 @@ impl Store {
     {
         match attempt().await {
             Err(error) if error.is_deadlock() => attempt().await,
+            Err(error) if error.is_lost() => {
+                self.pool.retain(|_, _| false);
+                attempt().await
+            }
             other => other,
         }
     }

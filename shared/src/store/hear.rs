@@ -37,8 +37,12 @@ pub struct Heard {
 /// Runs after the group's advisory lock, with a snapshot younger than it: two lines with one text cannot both choose
 /// the same part and leave the other unconfirmed. Matches the oldest part still unconfirmed with that text over all
 /// rooms of the group (two bots in one group get the same callback), also one that was judged absent and waits to be
+<<<<<<< HEAD
 /// posted again. Locks delivery, then part. A part in the air is out of it now, so that nobody will claim it again: the
 /// row of its call is written here, in case that its caller died; a living one completes it.
+=======
+/// posted again, or was given up meanwhile: what the room shows is so, whatever was judged. Locks delivery, then part.
+>>>>>>> stories-o
 const HEAR: &str = "
 with t as materialized (select clock_timestamp() as now),
 fresh as materialized (
@@ -63,10 +67,8 @@ d as (
     unsure = d.unsure - (p.was = 'unconfirmed')::int,
     cause = 'seen in the room',
     blocked_until = case when p.was = 'posting' then null else d.blocked_until end,
-    state = case when d.confirmed + 1 >= d.parts and d.state in ('sending', 'queued', 'scheduled', 'sent', 'unconfirmed', 'withdrawn')
-                   then 'confirmed'
-                 when d.sent + (p.was <> 'sent')::int >= d.parts and d.state in ('sending', 'queued', 'scheduled', 'unconfirmed', 'withdrawn')
-                   then 'sent'
+    state = case when d.confirmed + 1 >= d.parts and d.state <> 'held' then 'confirmed'
+                 when d.sent + (p.was <> 'sent')::int >= d.parts and d.state <> 'held' then 'sent'
                  when d.state in ('sending', 'queued')
                       and d.sent + (p.was <> 'sent')::int + d.unsure - (p.was = 'unconfirmed')::int >= d.parts
                    then 'unconfirmed' else d.state end
