@@ -37,12 +37,9 @@ pub struct Heard {
 /// Runs after the group's advisory lock, with a snapshot younger than it: two lines with one text cannot both choose
 /// the same part and leave the other unconfirmed. Matches the oldest part still unconfirmed with that text over all
 /// rooms of the group (two bots in one group get the same callback), also one that was judged absent and waits to be
-<<<<<<< HEAD
-/// posted again. Locks delivery, then part. A part in the air is out of it now, so that nobody will claim it again: the
-/// row of its call is written here, in case that its caller died; a living one completes it.
-=======
-/// posted again, or was given up meanwhile: what the room shows is so, whatever was judged. Locks delivery, then part.
->>>>>>> stories-o
+/// posted again, or was given up meanwhile: what the room shows is so, whatever was judged. Locks delivery, then part. A
+/// part in the air is out of it now, so that nobody will claim it again: the row of its call is written here, in case
+/// that its caller died; a living one completes it.
 const HEAR: &str = "
 with t as materialized (select clock_timestamp() as now),
 fresh as materialized (

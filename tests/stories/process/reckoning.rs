@@ -126,7 +126,8 @@ impl Works {
                 reckoning.unrecorded.push(format!("{who}: {} attempts, rows {:?}", part.attempts, part.recorded));
             }
             // A line whose callback was lost, with its repeat, cannot confirm by callback.
-            if part.state != "confirmed" && (part.state != "unconfirmed" || told.get(part.text.trim()) != Some(&false)) {
+            if part.state != "confirmed" && (part.state != "unconfirmed" || told.get(part.text.trim()) != Some(&false))
+            {
                 reckoning.unconfirmed.push(format!("{who}: {}", part.state));
             }
         }
@@ -228,7 +229,10 @@ impl Part {
     fn named(&self) -> String {
         let words = self.text.split_whitespace().map(|word| word.trim_matches('"'));
         let word = words.into_iter().find(|word| word.starts_with('m')).unwrap_or_default();
-        format!("{word} (uid {}, delivery {}, part {}, priority {}, qseq {})", self.uid, self.delivery, self.n, self.prio, self.qseq)
+        format!(
+            "{word} (uid {}, delivery {}, part {}, priority {}, qseq {})",
+            self.uid, self.delivery, self.n, self.prio, self.qseq
+        )
     }
 }
 
