@@ -2,6 +2,17 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 #![expect(unreachable_pub, reason = "a test binary has no public interface")]
 
+mod answers;
+mod callback;
+mod front_end;
 mod lanes;
 mod main_job;
+mod old_faults;
+mod process;
+mod records;
+mod reviewed;
+mod send_door;
+mod send_health;
+mod send_look_up;
 mod station;
+mod vhost;

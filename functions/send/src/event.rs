@@ -27,9 +27,10 @@ pub(crate) fn read(event: &Value, context: Context) -> Result<Request, Problem> 
     let path = event["rawPath"].as_str().or_else(|| http["path"].as_str());
     let path = without_stage(path.unwrap_or("/"), event["requestContext"]["stage"].as_str());
     let query = event["rawQueryString"].as_str().unwrap_or_default();
-    let uri: Uri = format!("/{}?{}", utf8_percent_encode(path.trim_start_matches('/'), UNFIT), utf8_percent_encode(query, UNFIT))
-        .parse()
-        .map_err(|_| wrong("the address cannot be read"))?;
+    let uri: Uri =
+        format!("/{}?{}", utf8_percent_encode(path.trim_start_matches('/'), UNFIT), utf8_percent_encode(query, UNFIT))
+            .parse()
+            .map_err(|_| wrong("the address cannot be read"))?;
     let mut request = Request::new(body(event).ok_or_else(|| wrong("the body is not base64"))?);
     *request.method_mut() = method.ok_or_else(|| wrong("the method cannot be read"))?;
     *request.uri_mut() = uri;
@@ -70,20 +71,21 @@ pub(crate) fn write(response: Response<Body>) -> Value {
         Body::Binary(bytes) => (STANDARD.encode(bytes), true),
         _ => (String::new(), false),
     };
-    json!({ "statusCode": status, "headers": headers, "body": body, "isBase64Encoded": base64 })
+    // All of these must be there for the emulator, also where Lambda would do without.
+    json!({
+        "statusCode": status, "headers": headers, "multiValueHeaders": {}, "cookies": [], "body": body,
+        "isBase64Encoded": base64,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+
     use super::*;
 
     fn event(changes: Value) -> Value {
-        let mut event = json!({
-            "version": "2.0", "routeKey": "$default", "rawPath": "/send", "rawQueryString": "",
-            "headers": { "content-type": "application/json", "host": "abc.lambda-url.us-east-1.on.aws" },
-            "requestContext": { "http": { "method": "POST", "path": "/send" }, "stage": "$default" },
-            "body": "{}", "isBase64Encoded": false,
-        });
+        let mut event: Value = serde_json::from_str(include_str!("../../../events/http-send.json")).unwrap();
         for (name, value) in changes.as_object().unwrap() {
             event[name] = value.clone();
         }
@@ -146,5 +148,8 @@ mod tests {
         assert_eq!(problem["headers"]["content-type"], "application/problem+json");
         assert_eq!(problem["isBase64Encoded"], false);
         assert!(problem["body"].as_str().unwrap().contains("Method Not Allowed"));
+        // The emulator reads answers by this type.
+        let read: ApiGatewayV2httpResponse = serde_json::from_value(problem).unwrap();
+        assert_eq!((read.status_code, read.headers["allow"].to_str().unwrap()), (405, "POST"));
     }
 }

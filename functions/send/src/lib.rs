@@ -1,6 +1,6 @@
 //! The HTTP door: `POST /send`, `GET /messages/{uid}`, `GET /health` (and `GET /`).
 //!
-//! Verified before parsed, parsed before handled: each step returns a typed value or the [`Problem`] that is the
+//! Verified before parsed, parsed before handled: each step returns a typed value or the problem that is the
 //! answer. Nothing is told to a caller without a key but whether a message sent now would be stored.
 mod answer;
 mod document;
@@ -27,7 +27,10 @@ use problem::Problem;
 pub async fn invoke(relay: &Relay, event: LambdaEvent<Value>) -> Value {
     let response = match event::read(&event.payload, event.context) {
         Ok(request) => handle(relay, request).await,
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            tracing::warn!("event refused: it is about no request that can be read");
+            problem.into_response()
+        }
     };
     event::write(response)
 }
@@ -39,8 +42,8 @@ pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
     if request.method() == Method::HEAD {
         *response.body_mut() = Body::Empty;
     }
-    let (status, duration_ms) = (response.status().as_u16(), started.elapsed().as_millis());
-    tracing::info!(method = request.method().as_str(), status, duration_ms = %duration_ms, "answered");
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(method = request.method().as_str(), status = response.status().as_u16(), duration_ms, "answered");
     response
 }
 

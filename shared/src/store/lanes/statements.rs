@@ -164,7 +164,7 @@ d as (
     cause = case $6 when 'posted' then 'posted' when 'refused' then 'refused by the provider' when 'suspended' then 'the room is wrong'
                     when 'limited' then 'rate limit' when 'unknown' then 'answer lost' else 'provider unavailable' end,
     state = case when $6 = 'refused' and d.state in ('sending', 'queued') then 'failed'
-                 when $6 = 'posted' and d.state in ('sending', 'queued', 'scheduled', 'withdrawn', 'unconfirmed')
+                 when $6 = 'posted' and d.state not in ('held', 'sent', 'confirmed')
                       and d.sent + 1 + d.unsure - (p.was = 'unconfirmed')::int >= d.parts
                    then case when d.confirmed >= d.parts then 'confirmed'
                              when d.unsure - (p.was = 'unconfirmed')::int > 0 then 'unconfirmed' else 'sent' end
