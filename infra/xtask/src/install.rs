@@ -73,8 +73,10 @@ pub fn cargo_deny() -> Result<PathBuf> {
     say("cargo-deny is not here: it checks what may be compiled in (bans, licenses, sources).");
     say("Its wheel on PyPI is too old for this Cargo.lock, so it is compiled once, into target/tools.");
     step(&format!("compile cargo-deny {CARGO_DENY} (some minutes)"), || {
+        // Beside the rest of a test run, and after it.
         programs::output(
-            Command::new(cargo())
+            Command::new("nice")
+                .arg(cargo())
                 .args(["install", "--quiet", "--locked", "cargo-deny", "--version", CARGO_DENY, "--root"])
                 .arg(&tools)
                 .arg("--target-dir")

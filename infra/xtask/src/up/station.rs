@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::{
     functions::Functions,
-    interrupt, lines,
+    lines,
     options::Options,
     record::Addresses,
     settings::{Settings, Simulated, given},
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     accounts, cargo, checkout, children,
     children::Child,
-    http,
+    http, interrupt,
     pids::Ledger,
     ports, programs,
     progress::step,
