@@ -1,6 +1,6 @@
 //! `cargo xtask …`: everything that is done with this project by hand.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail};
 use xtask::{key, progress, publish, test, up};
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         }
         progress::say(format!("error: {what}"));
     }
-    progress::flush();
+    progress::flush(Duration::from_secs(2));
     if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
