@@ -26,11 +26,11 @@ pub fn servers() -> Result<()> {
     let mut packages = Vec::new();
     if postgres::find().is_none() {
         say("PostgreSQL is not here (no `initdb` of version 13 or later): every message and every call is kept in it.");
-        packages.push("postgresql");
+        packages.push(("postgresql", "PostgreSQL 13 or later (`initdb`, `postgres` and `psql` in PATH)"));
     }
     if rabbitmq::find().is_none() {
         say("RabbitMQ is not here (no `rabbitmq-server`): the station's programs speak to Talkback over it.");
-        packages.push("rabbitmq-server");
+        packages.push(("rabbitmq-server", "RabbitMQ 3.10 or later (`rabbitmq-server` and Erlang's `epmd` in PATH)"));
     }
     if packages.is_empty() {
         return Ok(());
