@@ -46,6 +46,12 @@ impl StoreError {
     fn is_deadlock(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == SqlState::T_R_DEADLOCK_DETECTED.code())
     }
+
+    /// Whether the same statement may succeed later: the database was away or busy (class 40: it chose a victim).
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable(_)) || matches!(self, Self::Refused { code, .. } if code.starts_with("40"))
+    }
 }
 
 impl From<tokio_postgres::Error> for StoreError {
