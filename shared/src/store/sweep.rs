@@ -123,7 +123,8 @@ impl Store {
     }
 
     /// Sends again what failed, expired, was withdrawn or is unconfirmed, as new in order and with its age anew; what
-    /// was seen in the room is not posted again. Locks deliveries, then parts. Returns how many deliveries.
+    /// was seen in the room is not posted again, and a call still in the air is waited for. Locks deliveries, then
+    /// parts. Returns how many deliveries.
     pub async fn replay(&self, uid: &str) -> Result<u64, StoreError> {
         let rows = self
             .rows(
@@ -138,7 +139,7 @@ impl Store {
                    update parts p set state = 'waiting', failures = 0 from old
                    where p.delivery = old.delivery and p.n = old.n returning p.delivery)
                  update deliveries d set state = 'queued', cause = 'replay', qseq = nextval('queue_seq'), unsure = 0,
-                   set_asides = 0, blocked_until = null, deliver_by = null, told = false,
+                   set_asides = 0, deliver_by = null, told = false,
                    expires_at = clock_timestamp() + d.age
                  from d0 where d.id = d0.id and (select count(*) from p) >= 0 returning d.id",
                 &[&uid],
