@@ -1,4 +1,6 @@
 //! The configuration's rooms, copied to where the statements can see them; which functions ran when.
+use jiff::Timestamp;
+
 use super::connection::{Store, StoreError};
 use crate::config::{Room, Unknown};
 
@@ -70,6 +72,13 @@ impl Store {
             )
             .await?;
         Ok(!rows.is_empty())
+    }
+
+    /// Which of these rooms are suspended, and since when.
+    pub async fn suspended(&self, rooms: &[String]) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        let sql = "select name, state_since from rooms where state = 'suspended' and name = any($1) order by name";
+        let rows = self.rows(sql, &[&rooms]).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
     /// Notes that a function ran.
