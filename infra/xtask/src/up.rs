@@ -6,6 +6,7 @@ mod interrupt;
 mod lines;
 mod options;
 mod record;
+mod runtime_api;
 mod settings;
 mod station;
 
@@ -23,6 +24,12 @@ pub const USAGE: &str = "cargo xtask up [--fresh] [--release] [--watch] [--port 
 /// The file in which the addresses of what runs are.
 pub fn record_file() -> PathBuf {
     record::file()
+}
+
+/// A link to the bridge that was built for what runs. (Built alone, for `publish`, it would be built anew: with other
+/// packages beside it, its dependencies have other features.)
+pub fn bridge_file() -> PathBuf {
+    checkout::station().join("bridge")
 }
 
 /// Runs the relay until it is told to stop.

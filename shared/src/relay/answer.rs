@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Relay;
+use super::dispatch::News;
 use crate::broker::{BrokerError, Props};
 use crate::store::StoreError;
 use crate::store::answers::{CallNote, Due};
@@ -18,15 +19,24 @@ const TRIES: usize = 3;
 const ACK_LIMIT: Duration = Duration::from_secs(3);
 
 impl Relay {
-    /// Answers for deliveries as they finish, until no more can come.
-    pub(super) async fn answer_finished(&self, mut finished: mpsc::UnboundedReceiver<String>) {
-        while let Some(uid) = finished.recv().await {
-            let mut uids = vec![uid];
-            while let Ok(uid) = finished.try_recv() {
-                uids.push(uid);
+    /// Answers for deliveries as they finish, and tells of rooms as they are suspended, until no more can come.
+    pub(super) async fn answer_finished(&self, mut told: mpsc::UnboundedReceiver<News>) {
+        while let Some(first) = told.recv().await {
+            let mut uids = Vec::new();
+            let mut next = Some(first);
+            while let Some(news) = next {
+                match news {
+                    News::Finished(uid) => uids.push(uid),
+                    News::Suspended(room) => self.tell_suspended(&room).await,
+                    News::Took | News::NotBefore(_) => {}
+                }
+                next = told.try_recv().ok();
+            }
+            if uids.is_empty() {
+                continue;
             }
             if let Err(error) = self.answer(Some(&uids)).await {
-                tracing::warn!(error = %error, "answers wait for the next sweep");
+                tracing::warn!(error = &error as &dyn std::error::Error, "answers wait for the next sweep");
             }
         }
     }

@@ -31,8 +31,16 @@ pub struct Counts {
 /// What a record of the batch turned out to be.
 enum Item {
     Offer(Box<Offer>),
-    Settled(Value),
+    Settled(Settled),
     Rejected { id: Uuid, source: Option<String>, reason: &'static str, detail: String, raw: Vec<u8> },
+}
+
+/// A producer's record, as the statement takes it and as it came.
+struct Settled {
+    record: Value,
+    id: Uuid,
+    source: String,
+    raw: Vec<u8>,
 }
 
 impl Relay {
@@ -57,17 +65,39 @@ impl Relay {
             }
         }
         counts.records = settled.len();
-        if !settled.is_empty() {
-            let mark = Uuid::new_v4().to_string();
-            let batch = Value::Array(settled);
-            match self.store.settle(&batch, &mark).await {
-                // Idempotent: a doubtful one is asked again on a new connection.
-                Err(StoreError::Unavailable(_)) => self.store.settle(&batch, &mark).await?,
-                other => other?,
-            }
-        }
+        counts.rejected += self.settle(&settled).await?;
         counts.outcomes = self.accept(&offers).await?;
         Ok(counts)
+    }
+
+    /// Settles what producers recorded. A batch that the database refuses is halved until the bad one is alone, and
+    /// that one is kept. Returns how many were.
+    async fn settle(&self, records: &[Settled]) -> Result<usize, StoreError> {
+        let mark = Uuid::new_v4().to_string();
+        let mut refused = 0;
+        let mut waiting = vec![records];
+        while let Some(part) = waiting.pop().filter(|part| !part.is_empty()) {
+            let batch = Value::Array(part.iter().map(|settled| settled.record.clone()).collect());
+            let stored = match self.store.settle(&batch, &mark).await {
+                // Idempotent: a doubtful one is asked again on a new connection.
+                Err(StoreError::Unavailable(_)) => self.store.settle(&batch, &mark).await,
+                other => other,
+            };
+            match (stored, part) {
+                (Ok(()), _) => {}
+                (Err(error), [alone]) if error.is_bad_input() => {
+                    refused += 1;
+                    let (id, reason) = (alone.id.as_bytes(), "refused_by_database");
+                    self.reject(id, "rabbitmq", Some(&alone.source), reason, error.to_string(), &alone.raw).await?;
+                }
+                (Err(error), _) if error.is_bad_input() => {
+                    let (left, right) = part.split_at(part.len() / 2);
+                    waiting.extend([right, left]);
+                }
+                (Err(error), _) => return Err(error),
+            }
+        }
+        Ok(refused)
     }
 
     fn read_batch(&self, batch: Vec<AmqpRecord>, now: Timestamp) -> Vec<Item> {
@@ -128,7 +158,12 @@ impl Relay {
         let reading = if blocked { Ok(self.unposted(envelope)) } else { source::read(envelope) };
         match reading {
             Err(error) => rejected(error),
-            Ok(Reading::Record(record)) => Item::Settled(self.settlement(&record, uid, &delivery.body)),
+            Ok(Reading::Record(record)) => Item::Settled(Settled {
+                record: self.settlement(&record, uid, &delivery.body),
+                id: uid,
+                source: key.as_str().to_owned(),
+                raw: delivery.body.clone(),
+            }),
             Ok(Reading::Message(message)) => Item::Offer(Box::new(Offer {
                 message: *message,
                 door: Door::RabbitMq,

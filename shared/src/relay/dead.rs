@@ -28,7 +28,7 @@ impl Relay {
                     }
                 }
                 Ok(None) => {}
-                Err(error) => tracing::warn!(error = %error, "dead letters not read"),
+                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "dead letters not read"),
             }
             if Instant::now() + PAUSE >= budget.until {
                 return;
@@ -47,7 +47,7 @@ impl Relay {
         };
         let done = if stored { letter.ack().await } else { letter.give_back().await };
         if let Err(error) = done {
-            tracing::warn!(error = %error, "dead letter comes again");
+            tracing::warn!(error = &error as &dyn std::error::Error, "dead letter comes again");
         }
         stored
     }

@@ -83,8 +83,8 @@ impl Relay {
             drop(finished);
             result
         };
-        let (result, ()) = tokio::join!(drained, self.answer_finished(answers));
-        result
+        let (result, (), seen) = tokio::join!(drained, self.answer_finished(answers), self.store.seen(self.function));
+        result.and_then(|done| seen.map(|()| done))
     }
 
     async fn run_lanes(
@@ -92,7 +92,7 @@ impl Relay {
         budget: &Budget,
         news: &mpsc::UnboundedSender<News>,
         heard: &mut mpsc::UnboundedReceiver<News>,
-        finished: &mpsc::UnboundedSender<String>,
+        finished: &mpsc::UnboundedSender<News>,
     ) -> Result<Dispatched, StoreError> {
         let mut done = Dispatched::default();
         let mut running = FuturesUnordered::new();
@@ -105,8 +105,8 @@ impl Relay {
                     News::Took if running.len() < budget.lanes => running.push(self.lane(budget, news.clone())),
                     News::Took => {}
                     News::NotBefore(wait) => next_look = Some(next_look.map_or(wait, |n| n.min(wait))),
-                    News::Finished(uid) => drop(finished.send(uid)),
-                    News::Suspended(room) => self.tell_suspended(&room).await,
+                    // Told and answered beside the lanes: a call in the air must not wait for either.
+                    told @ (News::Finished(_) | News::Suspended(_)) => drop(finished.send(told)),
                 }
             }
             let over = budget.is_over();
@@ -121,10 +121,7 @@ impl Relay {
                 Some(result) = running.next(), if !running.is_empty() => match result {
                     Ok(calls) => done.calls += calls,
                     Err(error) if budget.poll.is_none() => return drain(running, error).await,
-                    Err(error) => {
-                        tracing::warn!(error = %error, "lane stopped");
-                        sleep(Duration::from_millis(500).min(budget.remaining())).await;
-                    }
+                    Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "lane stopped"),
                 },
                 () = sleep(pause), if !over => {
                     if running.len() < budget.lanes {

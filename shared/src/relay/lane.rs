@@ -125,7 +125,11 @@ impl Holder<'_> {
             match relay.channel(room) {
                 Ok(channel) => drop(self.channels.insert(room.channel.clone(), channel)),
                 Err(error) => {
-                    tracing::error!(room = room.name, error = %error, "channel cannot be made");
+                    tracing::error!(
+                        room = room.name,
+                        error = &error as &dyn std::error::Error,
+                        "channel cannot be made"
+                    );
                     return Ok(Next::LetGo);
                 }
             }
@@ -196,7 +200,7 @@ impl Holder<'_> {
                 Err(error) if Instant::now() + pause + lanes.statement_timeout > self.budget.end => return Err(error),
                 Err(error @ StoreError::Refused { .. }) => return Err(error),
                 Err(error) => {
-                    tracing::warn!(error = %error, "call not recorded yet");
+                    tracing::warn!(error = &error as &dyn std::error::Error, "call not recorded yet");
                     sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(2));
                 }

@@ -81,7 +81,7 @@ impl Relay {
         if let Some(offer) = self.words("source.talkback.suspended", Door::Talkback, &name, &others, &text)
             && let Err(error) = self.accept(&[offer]).await
         {
-            tracing::warn!(error = %error, room, "other rooms not told");
+            tracing::warn!(error = &error as &dyn std::error::Error, room, "other rooms not told");
         }
     }
 }

@@ -12,7 +12,7 @@ impl Relay {
         let mut forgot = false;
         loop {
             if let Err(error) = self.tend_once().await {
-                tracing::warn!(error = %error, "sweep failed");
+                tracing::warn!(error = &error as &dyn std::error::Error, "sweep failed");
             } else if !forgot {
                 // Once a run is enough for what is counted in days.
                 forgot = self.forget().await.is_ok();

@@ -1,8 +1,11 @@
 //! The pool of connections: lazy, checked after idling, thrown away on any error; everything under a time limit.
 use std::future::Future;
+use std::ops::Deref;
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode};
@@ -68,6 +71,7 @@ impl From<tokio_postgres::Error> for StoreError {
             "57" => Self::Unavailable(SHUT_DOWN),
             "58" => Self::Unavailable("system error"),
             _ if *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable("read only"),
+            _ if *db.code() == SqlState::LOCK_NOT_AVAILABLE => Self::Unavailable("a lock was not given in time"),
             _ => Self::Refused {
                 code: code.to_owned(),
                 table: db.table().unwrap_or("?").to_owned(),
@@ -92,6 +96,28 @@ impl From<PoolError> for StoreError {
 pub struct Store {
     pool: Pool,
     patience: Duration,
+}
+
+/// A connection for one exchange. It goes back to the pool only by [`Store::finish`]. An exchange that was dropped
+/// half-way, because its caller ran out of patience, may have left a transaction open: whatever came next on that
+/// connection would never be committed, and its locks would stay. So it is closed instead.
+pub(crate) struct Lent(Option<Object>);
+
+impl Deref for Lent {
+    type Target = ClientWrapper;
+
+    #[expect(clippy::expect_used, reason = "only finish and drop empty it, and both end it")]
+    fn deref(&self) -> &ClientWrapper {
+        self.0.as_ref().expect("not given back yet")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(object) = self.0.take() {
+            drop(Object::take(object));
+        }
+    }
 }
 
 /// How long a connection may idle before it is asked whether it still lives: a Lambda environment may have been
@@ -154,8 +180,12 @@ impl Store {
     }
 
     /// A connection for one exchange; to be given to [`Store::finish`] with how it ended.
-    pub(crate) async fn client(&self) -> Result<Object, StoreError> {
-        Ok(self.pool.get().await?)
+    pub(crate) async fn client(&self) -> Result<Lent, StoreError> {
+        // The pool's own limits leave out the settings of a new connection: a server that froze there would never let go.
+        match timeout(self.patience, self.pool.get()).await {
+            Ok(object) => Ok(Lent(Some(object?))),
+            Err(_) => Err(StoreError::Unavailable("no connection in time")),
+        }
     }
 
     /// Runs one exchange under the time limit.
@@ -167,9 +197,9 @@ impl Store {
     }
 
     /// Gives the connection back; one that erred or kept silent is not used again.
-    pub(crate) fn finish<T>(client: Object, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        if matches!(result, Err(StoreError::Unavailable(_))) {
-            drop(Object::take(client));
+    pub(crate) fn finish<T>(mut client: Lent, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if !matches!(result, Err(StoreError::Unavailable(_))) {
+            drop(client.0.take());
         }
         result
     }

@@ -37,7 +37,9 @@ pub struct Heard {
 /// Runs after the group's advisory lock, with a snapshot younger than it: two lines with one text cannot both choose
 /// the same part and leave the other unconfirmed. Matches the oldest part still unconfirmed with that text over all
 /// rooms of the group (two bots in one group get the same callback), also one that was judged absent and waits to be
-/// posted again, or was given up meanwhile: what the room shows is so, whatever was judged. Locks delivery, then part.
+/// posted again, or was given up meanwhile: what the room shows is so, whatever was judged. Locks delivery, then part. A
+/// part in the air is out of it now, so that nobody will claim it again: the row of its call is written here, in case
+/// that its caller died; a living one completes it.
 const HEAR: &str = "
 with t as materialized (select clock_timestamp() as now),
 fresh as materialized (
@@ -49,7 +51,7 @@ hit as materialized (
   order by p.claimed_at limit 1),
 d0 as materialized (select d.id from deliveries d where d.id = (select delivery from hit) for no key update),
 old as materialized (
-  select p.delivery, p.n, p.state, p.room from parts p, d0, hit
+  select p.delivery, p.n, p.state, p.room, p.attempt, p.token from parts p, d0, hit
   where p.delivery = d0.id and p.n = hit.n and p.state in ('posting', 'sent', 'unconfirmed', 'waiting')
   for no key update of p),
 p as (
@@ -68,6 +70,12 @@ d as (
                       and d.sent + (p.was <> 'sent')::int + d.unsure - (p.was = 'unconfirmed')::int >= d.parts
                    then 'unconfirmed' else d.state end
   from p where d.id = p.delivery returning d.id, d.uid),
+trace as (
+  insert into api_calls (uid, room, channel, operation, delivery, part, attempt, token, outcome, error)
+  select d.uid, old.room, r.channel, 'post', old.delivery, old.n, old.attempt, old.token, 'unknown',
+         'seen in the room, its caller has not told'
+  from old join d on d.id = old.delivery join rooms r on r.name = old.room where old.state = 'posting'
+  on conflict (delivery, part, attempt) where operation = 'post' and delivery is not null do nothing),
 line as (
   insert into groupme_callbacks (group_id, line_id, created_at, learnt_by, sender_type, text_length, payload_sealed,
                                  command, delivery, part)

@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     net::{Ipv4Addr, TcpStream},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::mpsc::{self, Receiver},
@@ -195,8 +197,8 @@ impl Station {
     ) -> Result<()> {
         let port = self.options.port;
         let mut command = accounts::command(cargo_lambda, None, &checkout::root(), "TERM")?;
-        // The dispatcher stays for 50 s.
-        command.args(["lambda", "watch", "-A", "127.0.0.1", "-P", &port.to_string(), "--timeout", "60"]);
+        // No --timeout: it would also end functions that have waited so long for a call, see `runtime_api`.
+        command.args(["lambda", "watch", "-A", "127.0.0.1", "-P", &port.to_string()]);
         command.arg(if self.options.watch { "--concurrency=4" } else { "--only-lambda-apis" });
         if self.options.watch {
             command.envs(&environment);
@@ -218,9 +220,13 @@ impl Station {
     fn start_bridge(&mut self, built: &BTreeMap<String, PathBuf>, amqp_url: &str, functions_url: &str) -> Result<()> {
         let mut command = program(built, "bridge")?;
         command
-            .args(["--queue", QUEUE, "--vhost", "/", "--invoke", functions_url])
-            .args(["--function", "rabbitmq-consumer", "--tick", "dispatcher=60s"])
+            .args(["--queue", QUEUE, "--invoke", functions_url])
+            .args(["--function", "rabbitmq-consumer", "--timeout", "30s", "--tick", "dispatcher=60s"])
             .env("AMQP_URL", amqp_url);
+        let link = super::bridge_file();
+        drop(fs::remove_file(&link));
+        symlink(built.get("bridge").context("the build made no program `bridge`")?, &link)
+            .with_context(|| format!("cannot make {}", link.display()))?;
         let (bridge, output) = self.start_program("bridge", command, true)?;
         self.bridge = Some(bridge);
         self.wait_for_line("bridge", &output, |line| (line.trim() == "ready").then_some(()))
@@ -274,7 +280,7 @@ impl Station {
         for child in [&mut self.simulator, &mut self.emulator, &mut self.bridge].into_iter().flatten() {
             if let Some(status) = child.ended() {
                 let log = lines::folder().join(format!("{}.log", child.name()));
-                let end = programs::last_lines(&std::fs::read(&log).unwrap_or_default(), 5);
+                let end = programs::last_lines(&fs::read(&log).unwrap_or_default(), 5);
                 bail!("{} ended ({status}); see {}{end}", child.name(), log.display());
             }
         }
