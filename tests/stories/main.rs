@@ -8,6 +8,7 @@ mod front_end;
 mod lanes;
 mod main_job;
 mod old_faults;
+mod plans;
 mod privacy;
 mod process;
 mod records;

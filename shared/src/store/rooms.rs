@@ -1,4 +1,5 @@
 //! The configuration's rooms, copied to where the statements can see them; which functions ran when.
+use super::Statement;
 use super::connection::{Store, StoreError};
 use crate::config::{Room, Unknown};
 
@@ -36,6 +37,17 @@ where (r.channel, r.group_id, r.pace, r.burst, r.confirm, r.readable, r.on_unkno
    is distinct from (excluded.channel, excluded.group_id, excluded.pace, excluded.burst, excluded.confirm,
                      excluded.readable, excluded.on_unknown, excluded.fingerprint)";
 
+const RESUME: &str = "
+update rooms set state = 'open', state_reason = null, state_since = clock_timestamp()
+where name = $1 and state <> 'open' returning name";
+
+const SEEN: &str = "
+insert into functions_seen as f (function) values ($1)
+on conflict (function) do update set last_ran_at = clock_timestamp()
+where f.last_ran_at < clock_timestamp() - interval '1 s'";
+
+pub(super) const STATEMENTS: &[Statement] = &[("sync_rooms", SYNC), ("resume", RESUME), ("seen", SEEN)];
+
 fn on_unknown(unknown: Unknown) -> &'static str {
     match unknown {
         Unknown::Resend => "resend",
@@ -62,25 +74,12 @@ impl Store {
 
     /// Opens a suspended or paused room again.
     pub async fn resume(&self, room: &str) -> Result<bool, StoreError> {
-        let rows = self
-            .rows(
-                "update rooms set state = 'open', state_reason = null, state_since = clock_timestamp()
-                 where name = $1 and state <> 'open' returning name",
-                &[&room],
-            )
-            .await?;
+        let rows = self.rows(RESUME, &[&room]).await?;
         Ok(!rows.is_empty())
     }
 
     /// Notes that a function ran.
     pub async fn seen(&self, function: &str) -> Result<(), StoreError> {
-        self.rows(
-            "insert into functions_seen as f (function) values ($1)
-             on conflict (function) do update set last_ran_at = clock_timestamp()
-             where f.last_ran_at < clock_timestamp() - interval '1 s'",
-            &[&function],
-        )
-        .await
-        .map(drop)
+        self.rows(SEEN, &[&function]).await.map(drop)
     }
 }
