@@ -213,7 +213,7 @@ async fn an_acknowledgement_that_fails_three_times_is_given_up_and_the_text_is_p
     let front_end = FrontEnd::answering(&[500]).await;
     let mut station = Station::with(Setup { vars: vec![("ACK_URL", front_end.url())], ..Setup::default() }).await;
     let text = listeners_text(&uid(), "hello");
-    station.consume(&[text.clone()]).await;
+    station.consume(std::slice::from_ref(&text)).await;
     station.until("select answer from messages", &["failed"]).await;
     assert_eq!(front_end.heard().len(), 3);
     station.start_dispatcher();

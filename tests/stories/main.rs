@@ -4,6 +4,7 @@
 
 mod answers;
 mod callback;
+mod events;
 mod front_end;
 mod lanes;
 mod main_job;
