@@ -16,6 +16,7 @@ mod process;
 mod records;
 mod retention;
 mod reviewed;
+mod rules;
 mod send_door;
 mod send_health;
 mod send_look_up;
