@@ -2,7 +2,6 @@
 //! makes lies under `target/talkback`.
 
 mod functions;
-mod interrupt;
 mod lines;
 mod options;
 mod record;
@@ -16,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use options::Options;
 use station::Station;
 
-use crate::{checkout, install, pids::Ledger, ports, progress::say};
+use crate::{checkout, install, interrupt, pids::Ledger, ports, progress::say};
 
 /// How to call it.
 pub const USAGE: &str = "cargo xtask up [--fresh] [--release] [--watch] [--port N]";

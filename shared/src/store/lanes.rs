@@ -110,7 +110,7 @@ pub struct CallReport<'a> {
     pub pause: Duration,
 }
 
-/// What [`Store::record`] answers.
+/// What recording a call tells.
 #[derive(Debug, Clone)]
 pub struct Recorded {
     /// Whether the caller still held the lane.
