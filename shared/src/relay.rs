@@ -11,6 +11,7 @@ pub mod dispatch;
 mod lane;
 pub mod pause;
 pub mod plan;
+mod strike;
 mod tell;
 pub mod tend;
 

@@ -240,44 +240,6 @@ impl Relay {
             "text_length": line.text_length(), "payload_sealed": STANDARD.encode(sealed),
         }))
     }
-
-    /// The bytes without the secrets we know; in JSON also without the fields that hold secrets of others.
-    pub(crate) fn strike_out(&self, raw: &[u8]) -> Vec<u8> {
-        let mut raw = match serde_json::from_slice::<Value>(raw) {
-            Ok(Value::Object(mut fields))
-                if ["bot_id", "password", "token"].iter().any(|f| fields.contains_key(*f)) =>
-            {
-                for field in ["bot_id", "password", "token"] {
-                    if let Some(value) = fields.get_mut(field) {
-                        *value = Value::from("***");
-                    }
-                }
-                Value::Object(fields).to_string().into_bytes()
-            }
-            _ => raw.to_vec(),
-        };
-        let groupme = &self.settings.groupme;
-        let bots = self.settings.rooms.iter().map(|room| &room.bot_id);
-        for secret in bots.chain(&groupme.callback_tokens).chain(&groupme.access_token) {
-            raw = without(raw, secret.expose_secret().as_bytes());
-        }
-        raw
-    }
-}
-
-fn without(raw: Vec<u8>, secret: &[u8]) -> Vec<u8> {
-    if secret.len() < 4 || !raw.windows(secret.len()).any(|w| w == secret) {
-        return raw;
-    }
-    let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw.as_slice();
-    while let Some(at) = rest.windows(secret.len()).position(|w| w == secret) {
-        out.extend_from_slice(&rest[..at]);
-        out.extend_from_slice(b"***");
-        rest = &rest[at + secret.len()..];
-    }
-    out.extend_from_slice(rest);
-    out
 }
 
 /// When the producer will post by itself: its patience counted from the stamp, since its clock may be wrong; its own

@@ -12,6 +12,8 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::Statement;
+
 /// Why a statement did not work. Never quotes a value: Postgres's own messages and details do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -129,6 +131,12 @@ impl Drop for Lent {
 /// How long a connection may idle before it is asked whether it still lives: a Lambda environment may have been
 /// frozen since, and a dead peer looks alive until it is spoken to.
 const IDLE: Duration = Duration::from_secs(2);
+
+const WRITABLE: &str = "
+select pg_is_in_recovery() or current_setting('transaction_read_only')::bool,
+to_regclass('messages') is not null";
+
+pub(super) const STATEMENTS: &[Statement] = &[("writable", WRITABLE)];
 
 impl Store {
     /// Prepares the pool; connects to nothing yet. `statement_timeout` holds on the server; we wait two seconds more,
@@ -259,13 +267,7 @@ impl Store {
 
     /// Whether a message sent now would be stored: the tables are there and can be written.
     pub async fn writable(&self) -> Result<(), StoreError> {
-        let rows = self
-            .rows(
-                "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool,
-                        to_regclass('messages') is not null",
-                &[],
-            )
-            .await?;
+        let rows = self.rows(WRITABLE, &[]).await?;
         let row = rows.first().ok_or(StoreError::Answer("a row"))?;
         match (row.try_get::<_, bool>(0)?, row.try_get::<_, bool>(1)?) {
             (true, _) => Err(StoreError::Unavailable("read only")),

@@ -1,6 +1,7 @@
 //! A line said in the room: stored once, and taken as proof of the part that it is.
 use jiff::Timestamp;
 
+use super::Statement;
 use super::connection::{Store, StoreError};
 
 /// A line, however it was learnt.
@@ -93,6 +94,11 @@ room as (
   from t, fresh where r.group_id = $1 and $4 = 'callback')
 select exists (select 1 from line) as new, (select uid from d) as uid";
 
+/// One group's lines are heard one after the other.
+const LOCK_GROUP: &str = "select pg_advisory_xact_lock(hashtextextended($1, 7))";
+
+pub(super) const STATEMENTS: &[Statement] = &[("lock_group", LOCK_GROUP), ("hear", HEAR)];
+
 impl Store {
     /// Stores a line and confirms with it; a repeat does nothing, and says so.
     pub async fn hear(&self, line: &Line<'_>) -> Result<Heard, StoreError> {
@@ -103,7 +109,7 @@ impl Store {
         let client = self.client().await?;
         let result = self
             .limit(async {
-                let lock = client.prepare_cached("select pg_advisory_xact_lock(hashtextextended($1, 7))").await?;
+                let lock = client.prepare_cached(LOCK_GROUP).await?;
                 let hear = client.prepare_cached(HEAR).await?;
                 let params: [&(dyn tokio_postgres::types::ToSql + Sync); 9] = [
                     &line.group,

@@ -1,4 +1,5 @@
-//! The four statements of the lane protocol. The reference is the prototype that survived its attack.
+//! The statements of the lane protocol. The reference is the prototype that survived its attack.
+use crate::store::Statement;
 
 /// Leases the lane whose head may go now: not leased, not paused, its turn come, nothing in the air; the highest head
 /// first, then the room unserved longest. `skip locked` is right here and only here: who holds the row is a taker or
@@ -209,3 +210,20 @@ p as (
 update deliveries d set blocked_until = null, cause = 'too late to call',
   state = case when d.state = 'sending' and d.sent + d.unsure = 0 then 'queued' else d.state end
 from p where d.id = p.delivery";
+
+/// Puts off the judgement of a part in the air whose room could not be read.
+pub(super) const POSTPONE: &str = "
+with lane as materialized (select room from lanes where token = $1 for no key update),
+d as (update deliveries d set blocked_until = clock_timestamp() + make_interval(secs => $5)
+      from lane where d.id = $2 and d.room = lane.room and d.state in ('queued', 'sending') returning d.id)
+update parts p set looks = p.looks + 1 from d
+where p.delivery = d.id and p.n = $3 and p.attempt = $4 and p.state = 'posting'";
+
+pub(in crate::store) const STATEMENTS: &[Statement] = &[
+    ("take", TAKE),
+    ("claim", CLAIM),
+    ("record", RECORD),
+    ("release", RELEASE),
+    ("postpone", POSTPONE),
+    ("abandon", ABANDON),
+];
