@@ -4,6 +4,7 @@
 
 mod lanes;
 mod main_job;
+mod order;
 mod process;
 mod send_door;
 mod send_health;
