@@ -245,7 +245,7 @@ async fn a_recorded_callback_is_a_line_of_the_room_heard_once() {
         "type": "callback", "wbor_message_id": guid,
     });
     let message = Station::message("source.groupme.callback", &callback);
-    station.consume(&[message.clone()]).await;
+    station.consume(std::slice::from_ref(&message)).await;
     station.consume(&[message]).await;
     let lines = "select group_id || ' ' || line_id || ' ' || learnt_by || ' ' || sender_type from groupme_callbacks";
     assert_eq!(station.column(lines).await, [format!("{GROUP} 179519460012345678 record user")]);
