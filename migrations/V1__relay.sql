@@ -121,6 +121,7 @@ create table deliveries (
   room          text not null,
   prio          smallint not null,
   qseq          bigint not null,
+  begun         boolean not null default false,
   state         text not null check (state in ('queued', 'sending', 'scheduled', 'held', 'sent', 'confirmed',
                                                'unconfirmed', 'failed', 'expired', 'withdrawn')),
   cause         text not null,
@@ -142,6 +143,7 @@ comment on column deliveries.prio is 'The message''s priority in this room: the 
 comment on column deliveries.qseq is 'Place in the queue, drawn when the delivery enters queued.';
 comment on column deliveries.cause is 'Why its state is what it is; copied into the event of the change.';
 comment on column deliveries.parts is 'How many calls it takes.';
+comment on column deliveries.begun is 'A part of it was claimed: it goes before all equals in priority, also before one whose accept drew a lower qseq and committed later.';
 comment on column deliveries.sent is 'Parts answered 2xx or seen in the room.';
 comment on column deliveries.unsure is 'Parts that nobody knows about (unconfirmed).';
 comment on column deliveries.confirmed is 'Parts seen in the room.';
@@ -153,7 +155,7 @@ comment on column deliveries.expires_at is 'Too old to be begun after this.';
 comment on column deliveries.deliver_by is 'Its producer posts by itself after this: the first part is not posted later.';
 comment on column deliveries.told is 'The room has been told that this urgent message expired.';
 -- Every claim reads the head of this; what is not ready is not in it.
-create index deliveries_ready on deliveries (room, prio desc, qseq) where state in ('queued', 'sending');
+create index deliveries_ready on deliveries (room, prio desc, begun desc, qseq) where state in ('queued', 'sending');
 create index deliveries_expiry on deliveries (expires_at) where state in ('queued', 'scheduled', 'held');
 create index deliveries_deliver_by on deliveries (deliver_by) where state = 'queued' and deliver_by is not null;
 create index deliveries_due on deliveries (due_at) where state in ('scheduled', 'held');

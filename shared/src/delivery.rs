@@ -73,20 +73,15 @@ impl DeliveryState {
             Confirmed, Expired, Failed, Held, Queued, Scheduled, Sending, Sent, Unconfirmed, Withdrawn,
         };
         match self {
-            // To `sent` from nearly everywhere: a producer's own record of the post settles the delivery. To `sent`,
-            // `confirmed` and `unconfirmed` also from where nothing is being posted: an attempt that was judged lost is
-            // seen in the room, or answered, after all. To `failed`: the last chance of what keeps failing is judged
-            // by the next claim, which finds it queued.
+            // To `sent` from nearly everywhere: a producer's own record of the post settles the delivery, and so does an
+            // answer that came late. To `confirmed` and `unconfirmed` likewise: the room shows it, whatever we thought.
             Queued => &[Sending, Scheduled, Held, Expired, Withdrawn, Sent, Confirmed, Unconfirmed, Failed],
-            Scheduled => &[Queued, Withdrawn, Expired, Sent, Confirmed, Unconfirmed],
-            // Nothing of it was ever tried.
-            Held => &[Queued, Withdrawn, Expired, Sent],
+            Scheduled | Held => &[Queued, Withdrawn, Expired, Sent, Confirmed, Unconfirmed],
             // `withdrawn`: the rest of its parts is not posted. `scheduled`, `held`: set aside.
             Sending => &[Queued, Sent, Confirmed, Unconfirmed, Failed, Withdrawn, Scheduled, Held],
             Sent => &[Confirmed, Unconfirmed],
-            // To `queued` from here and below: a person replays it.
-            Unconfirmed => &[Sent, Confirmed, Queued],
-            // It was in the room already when we gave it up, or one part is and another may be.
+            // To `queued` from here and below: a person replays it. To `failed`: a late answer refused it.
+            Unconfirmed => &[Sent, Confirmed, Queued, Failed],
             Withdrawn | Failed | Expired => &[Sent, Confirmed, Unconfirmed, Queued],
             Confirmed => &[],
         }
@@ -285,12 +280,11 @@ mod tests {
         sending -> queued sent confirmed unconfirmed failed withdrawn
         sending -> scheduled held
         sent -> confirmed unconfirmed
-        unconfirmed -> sent confirmed queued
+        unconfirmed -> sent confirmed queued failed
         withdrawn -> sent confirmed
         failed expired withdrawn -> queued
-        queued held sending withdrawn expired scheduled failed -> sent
         queued -> failed
-        queued scheduled withdrawn expired failed -> confirmed unconfirmed";
+        queued held sending withdrawn expired scheduled failed -> sent confirmed unconfirmed";
 
     #[test]
     fn a_delivery_changes_only_as_the_table_says_over_every_pair() {

@@ -10,6 +10,7 @@ mod lanes;
 mod main_job;
 mod migrations;
 mod old_faults;
+mod order;
 mod plans;
 mod privacy;
 mod process;

@@ -105,9 +105,7 @@ impl Relay {
             .into_iter()
             .map(|record| {
                 let key = match &record {
-                    AmqpRecord::Delivery(d) => {
-                        d.routing_key(&self.settings.queue_keys).or_else(|| source::key_from_body(&d.body))
-                    }
+                    AmqpRecord::Delivery(d) => self.key_of(d),
                     AmqpRecord::Odd(_) => None,
                 };
                 (record, key)
@@ -137,6 +135,11 @@ impl Relay {
                 }
             })
             .collect()
+    }
+
+    /// The routing key, from whatever tells it.
+    pub(crate) fn key_of(&self, delivery: &Delivery) -> Option<RoutingKey> {
+        delivery.routing_key(&self.settings.queue_keys).or_else(|| source::key_from_body(&delivery.body))
     }
 
     fn read_delivery(&self, delivery: &Delivery, key: Option<&RoutingKey>, uid: Uuid) -> Item {

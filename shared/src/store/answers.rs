@@ -48,7 +48,7 @@ with x as materialized (
   where (m.answer = 'due' or m.answer = 'giving' and m.answer_until < clock_timestamp())
     and ($1::text[] is null or m.uid = any($1))
     and not exists (select 1 from deliveries d where d.uid = m.uid and d.state in ('queued', 'sending', 'scheduled', 'held'))
-  order by m.answer_until nulls first limit 100 for no key update of m skip locked)
+  order by m.answer_until nulls first limit $2 for no key update of m skip locked)
 update messages m set answer = 'giving', answer_until = clock_timestamp() + interval '30 s'
 from x where m.uid = x.uid
 returning m.uid, m.given_uid, m.reply_to, m.correlation_id, m.ack_url,
@@ -67,9 +67,9 @@ pub(super) const STATEMENTS: &[Statement] =
     &[("take_answers", TAKE_DUE), ("answered", ANSWERED), ("note_call", NOTE_CALL)];
 
 impl Store {
-    /// Takes the answers that are due, of these messages or of all.
-    pub async fn take_answers(&self, uids: Option<&[String]>) -> Result<Vec<Due>, StoreError> {
-        let rows = self.rows(TAKE_DUE, &[&uids]).await?;
+    /// Takes the answers that are due, of these messages or of all; at most so many, since they are leased.
+    pub async fn take_answers(&self, uids: Option<&[String]>, at_most: i64) -> Result<Vec<Due>, StoreError> {
+        let rows = self.rows(TAKE_DUE, &[&uids, &at_most]).await?;
         rows.iter()
             .map(|r| {
                 Ok(Due {

@@ -53,6 +53,12 @@ impl StoreError {
     fn is_lost(&self) -> bool {
         matches!(self, Self::Unavailable(CLOSED | FAILED | SHUT_DOWN))
     }
+
+    /// Whether the same statement may succeed later: the database was away or busy (class 40: it chose a victim).
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable(_)) || matches!(self, Self::Refused { code, .. } if code.starts_with("40"))
+    }
 }
 
 const CLOSED: &str = "connection closed";

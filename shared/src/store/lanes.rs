@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
-use self::statements::{CLAIM, POSTPONE, RECORD, RELEASE, TAKE};
+use self::statements::{ABANDON, CLAIM, POSTPONE, RECORD, RELEASE, TAKE};
 use super::connection::{Store, StoreError};
 use crate::config::Lanes;
 
@@ -108,6 +108,8 @@ pub struct CallReport<'a> {
     pub error: Option<String>,
     /// How long the lane shall pause, where it must.
     pub pause: Duration,
+    /// Fingerprint of the address that was called.
+    pub room_fingerprint: Vec<u8>,
 }
 
 /// What recording a call tells.
@@ -115,10 +117,8 @@ pub struct CallReport<'a> {
 pub struct Recorded {
     /// Whether the caller still held the lane.
     pub owner: bool,
-    /// The delivery's state now, if this record changed its part.
+    /// The delivery's state now.
     pub state: Option<String>,
-    /// The message's identity, likewise.
-    pub uid: Option<String>,
     /// This record suspended the room.
     pub suspended: bool,
 }
@@ -210,7 +210,7 @@ impl<'r> Facts<'r> {
         }
     }
 
-    fn params<'a>(&'a self, token: &'a &'a str) -> [Param<'a>; 14] {
+    fn params<'a>(&'a self, token: &'a &'a str) -> [Param<'a>; 15] {
         let r = self.report;
         [
             token,
@@ -227,6 +227,7 @@ impl<'r> Facts<'r> {
             &self.pause,
             &self.window,
             &self.slow_for,
+            &r.room_fingerprint,
         ]
     }
 }
@@ -359,6 +360,11 @@ impl Store {
             .map(drop)
     }
 
+    /// Takes back a claim whose call was never begun.
+    pub async fn abandon(&self, token: &str, claimed: &Claimed) -> Result<(), StoreError> {
+        self.rows(ABANDON, &[&token, &claimed.delivery, &claimed.part, &claimed.attempt]).await.map(drop)
+    }
+
     /// Lets go of the lane.
     pub async fn release(&self, token: &str) -> Result<(), StoreError> {
         self.rows(RELEASE, &[&token]).await.map(drop)
@@ -366,10 +372,5 @@ impl Store {
 }
 
 fn recorded_of(row: &Row) -> Result<Recorded, StoreError> {
-    Ok(Recorded {
-        owner: row.try_get("owner")?,
-        state: row.try_get("state")?,
-        uid: row.try_get("uid")?,
-        suspended: row.try_get("suspended")?,
-    })
+    Ok(Recorded { owner: row.try_get("owner")?, state: row.try_get("state")?, suspended: row.try_get("suspended")? })
 }

@@ -56,7 +56,7 @@ cross join lateral (
          extract(epoch from clock_timestamp() - min(x.accepted_at))::float8 as oldest_s
   from (select m.accepted_at from deliveries d join messages m using (uid)
         where d.room = r.name and d.state in ('queued', 'sending')
-        order by d.prio desc, d.qseq limit 10001) x) q
+        order by d.prio desc, d.begun desc, d.qseq limit 10001) x) q
 cross join lateral (
   select count(*) as trouble from (
     select 1 from deliveries d where d.room = r.name and d.state in ('failed', 'unconfirmed')

@@ -1,4 +1,6 @@
 //! The configuration's rooms, copied to where the statements can see them; which functions ran when.
+use jiff::Timestamp;
+
 use super::Statement;
 use super::connection::{Store, StoreError};
 use crate::config::{Room, Unknown};
@@ -46,7 +48,11 @@ insert into functions_seen as f (function) values ($1)
 on conflict (function) do update set last_ran_at = clock_timestamp()
 where f.last_ran_at < clock_timestamp() - interval '1 s'";
 
-pub(super) const STATEMENTS: &[Statement] = &[("sync_rooms", SYNC), ("resume", RESUME), ("seen", SEEN)];
+const SUSPENDED: &str =
+    "select name, state_since from rooms where state = 'suspended' and name = any($1) order by name";
+
+pub(super) const STATEMENTS: &[Statement] =
+    &[("sync_rooms", SYNC), ("resume", RESUME), ("seen", SEEN), ("suspended", SUSPENDED)];
 
 fn on_unknown(unknown: Unknown) -> &'static str {
     match unknown {
@@ -76,6 +82,12 @@ impl Store {
     pub async fn resume(&self, room: &str) -> Result<bool, StoreError> {
         let rows = self.rows(RESUME, &[&room]).await?;
         Ok(!rows.is_empty())
+    }
+
+    /// Which of these rooms are suspended, and since when.
+    pub async fn suspended(&self, rooms: &[String]) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        let rows = self.rows(SUSPENDED, &[&rooms]).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
     /// Notes that a function ran.

@@ -23,7 +23,8 @@ update deliveries d set state = 'withdrawn', cause = 'its producer has taken ove
 const PROMOTE: &str = "
 with x as (select id from deliveries where state in ('scheduled', 'held') and due_at <= (select clock_timestamp())
            order by due_at limit 1000 for no key update skip locked)
-update deliveries d set state = 'queued', cause = 'due', qseq = nextval('queue_seq'), due_at = null from x
+update deliveries d set state = 'queued', cause = 'due', qseq = nextval('queue_seq'), begun = false,
+  due_at = null from x
 where d.id = x.id";
 
 /// Parts answered 2xx and never seen, in rooms that confirm; `$1` seconds after their claim. Older than a day is left
@@ -86,7 +87,7 @@ old as materialized (
 p as (
   update parts p set state = 'waiting', failures = 0 from old
   where p.delivery = old.delivery and p.n = old.n returning p.delivery)
-update deliveries d set state = 'queued', cause = 'replay', qseq = nextval('queue_seq'), unsure = 0,
+update deliveries d set state = 'queued', cause = 'replay', qseq = nextval('queue_seq'), begun = false, unsure = 0,
   set_asides = 0, deliver_by = null, told = false,
   expires_at = clock_timestamp() + d.age
 from d0 where d.id = d0.id and (select count(*) from p) >= 0 returning d.id";

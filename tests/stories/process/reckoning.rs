@@ -30,13 +30,17 @@ select d.id, d.uid, d.room, d.prio, d.qseq, d.state, extract(epoch from m.accept
                and a.outcome in ('posted', 'unknown') order by a.attempt)
 from messages m join deliveries d using (uid) join parts p on p.delivery = d.id order by d.room, d.qseq, p.n";
 
+/// An ordinary call takes a tenth of a second.
+const HITS: &str = "
+select count(*)::text from api_calls where operation = 'post' and (outcome = 'unknown' or latency_ms >= 1000)";
+
 /// What went wrong; nothing, if all lists are empty.
 #[derive(Default)]
 pub struct Reckoning {
     pub messages: usize,
     pub parts: usize,
-    /// Calls that were cut off: the chat had read them, and nobody took the answer.
-    pub cut_off: usize,
+    /// Calls of which nobody learnt at once how they ended: their caller was killed, or frozen for a while.
+    pub hits: usize,
     pub lost: Vec<String>,
     pub doubled: Vec<String>,
     pub disordered: Vec<String>,
@@ -63,7 +67,7 @@ impl Reckoning {
 
     /// The figures, and each fault.
     pub fn told(&self) -> String {
-        let mut told = format!("{} messages, {} parts, {} calls cut off", self.messages, self.parts, self.cut_off);
+        let mut told = format!("{} messages, {} parts, {} hits", self.messages, self.parts, self.hits);
         for (name, list) in self.faults() {
             write!(told, ", {} {name}", list.len()).unwrap();
         }
@@ -107,8 +111,8 @@ impl Works {
                 recorded: row.get(10),
             })
             .collect();
-        let cut_off = self.sim.posts().iter().filter(|post| post.shown && post.answer.is_none()).count();
-        let mut reckoning = Reckoning { messages: said.len(), parts: parts.len(), cut_off, ..Reckoning::default() };
+        let hits = self.column(HITS).await[0].parse().unwrap();
+        let mut reckoning = Reckoning { messages: said.len(), parts: parts.len(), hits, ..Reckoning::default() };
         // What a killed caller had begun to say is cut short on its way; nothing else may be wrong with a request.
         let cut_short = "POST /v3/bots/post: the body is too long or breaks off";
         reckoning.complaints = self.sim.complaints().into_iter().filter(|c| c != cut_short).collect();

@@ -11,12 +11,13 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use talkback::broker::{Broker, Props};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, interval, sleep, sleep_until};
 use xtask::children::Child;
 use xtask::pids::Ledger;
 
 use super::emulator::{Emulator, Invoker, folder, program, start};
 use super::functions::{Functions, Launch};
+use super::traffic::Message;
 use super::vhost::Vhost;
 use crate::station::{KEY, MEMBER, TOKEN, connect, new_database, required, sha256};
 
@@ -27,7 +28,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const SOURCE: &str = "source_exchange";
 
 /// Every answer of the chat takes so long: then a call is in the air most of the time.
-const SLOW: Duration = Duration::from_millis(30);
+const SLOW: Duration = Duration::from_millis(80);
 
 /// How the machinery of a story differs.
 pub struct Setup {
@@ -43,13 +44,24 @@ pub struct Setup {
     pub vars: Vec<(&'static str, String)>,
     /// The most messages of one batch.
     pub batch: u16,
+    /// How many processes of the dispatcher run.
+    pub dispatchers: usize,
     /// How the dispatcher is invoked: by the bridge each minute, else as soon as it is free.
     pub bridge_ticks: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { story: "story", rooms: 3, readable: true, lanes: "", vars: Vec::new(), batch: 5, bridge_ticks: false }
+        Self {
+            story: "story",
+            rooms: 4,
+            readable: true,
+            lanes: "",
+            vars: Vec::new(),
+            batch: 5,
+            dispatchers: 1,
+            bridge_ticks: false,
+        }
     }
 }
 
@@ -144,8 +156,13 @@ impl Works {
             folder: folder.clone(),
             ledger: Arc::clone(&ledger),
         };
-        let counts =
-            [("send", 2), ("groupme-callback", 2), ("rabbitmq-consumer", 1), ("dispatcher", 1), ("migrate", 1)];
+        let counts = [
+            ("send", 2),
+            ("groupme-callback", 2),
+            ("rabbitmq-consumer", 1),
+            ("dispatcher", setup.dispatchers),
+            ("migrate", 1),
+        ];
         let (functions, started) = Functions::start(launch, &counts);
         let invoker = emulator.invoker();
         let migrated = invoker.invoke("migrate", &json!({}), PATIENCE).await;
@@ -164,6 +181,21 @@ impl Works {
         eventually("the bridge", ready).await;
         let (broker, rooms) = (vhost.broker(), setup.rooms);
         Self { sim, functions, vhost, broker, database_url, folder, emulator, rooms, bridge, _clock: clock }
+    }
+
+    /// Sends messages through their doors, spread over this time; each is pressed until its door has said yes.
+    pub fn say(self: &Arc<Self>, said: &[Message], over: Duration) -> JoinSet<()> {
+        let begun = Instant::now();
+        let mut senders = JoinSet::new();
+        for (message, number) in said.iter().cloned().zip(0_u32..) {
+            let works = Arc::clone(self);
+            let due = begun + over * number / u32::try_from(said.len()).unwrap();
+            senders.spawn(async move {
+                sleep_until(due).await;
+                message.send(&works).await;
+            });
+        }
+        senders
     }
 
     /// Publishes as a station's program does, and waits for the broker's word.
