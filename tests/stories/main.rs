@@ -6,3 +6,4 @@ mod lanes;
 mod main_job;
 mod reviewed;
 mod station;
+mod storm;
