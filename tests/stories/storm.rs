@@ -78,7 +78,7 @@ async fn holder(relay: Relay, stop: Arc<AtomicBool>) {
                 _ => break,
             };
             if dice.one_in(12) {
-                drop(relay.store.abandon(&token, &claimed).await);
+                drop(relay.store.disown(&token, None).await);
                 break;
             }
             let outcome = match dice.below(20) {

@@ -241,27 +241,32 @@ impl Relay {
         }))
     }
 
-    /// The bytes without the secrets we know; in JSON also without the fields that hold secrets of others.
+    /// The bytes without the secrets we know; in JSON, read as leniently as payloads are, also without the fields that
+    /// hold secrets of others.
     pub(crate) fn strike_out(&self, raw: &[u8]) -> Vec<u8> {
-        let mut raw = match serde_json::from_slice::<Value>(raw) {
-            Ok(Value::Object(mut fields))
-                if ["bot_id", "password", "token"].iter().any(|f| fields.contains_key(*f)) =>
-            {
-                for field in ["bot_id", "password", "token"] {
-                    if let Some(value) = fields.get_mut(field) {
-                        *value = Value::from("***");
-                    }
-                }
-                Value::Object(fields).to_string().into_bytes()
-            }
-            _ => raw.to_vec(),
-        };
+        let mut json = crate::json::parse(raw).unwrap_or_default();
+        let mut raw = if strike_fields(&mut json) { json.to_string().into_bytes() } else { raw.to_vec() };
         let groupme = &self.settings.groupme;
         let bots = self.settings.rooms.iter().map(|room| &room.bot_id);
         for secret in bots.chain(&groupme.callback_tokens).chain(&groupme.access_token) {
             raw = without(raw, secret.expose_secret().as_bytes());
         }
         raw
+    }
+}
+
+/// Whether there was a field to strike out.
+fn strike_fields(json: &mut Value) -> bool {
+    match json {
+        Value::Object(fields) => fields.iter_mut().fold(false, |struck, (name, value)| {
+            let secret = matches!(name.as_str(), "bot_id" | "password" | "token") && !value.is_null();
+            if secret {
+                *value = Value::from("***");
+            }
+            secret || strike_fields(value) || struck
+        }),
+        Value::Array(items) => items.iter_mut().fold(false, |struck, item| strike_fields(item) || struck),
+        _ => false,
     }
 }
 
