@@ -255,19 +255,21 @@ impl Relay {
     }
 }
 
-/// Whether there was a field to strike out.
+/// Whether there was a field to strike out; each is, so nothing may end this early.
 fn strike_fields(json: &mut Value) -> bool {
-    match json {
-        Value::Object(fields) => fields.iter_mut().fold(false, |struck, (name, value)| {
-            let secret = matches!(name.as_str(), "bot_id" | "password" | "token") && !value.is_null();
-            if secret {
-                *value = Value::from("***");
-            }
-            secret || strike_fields(value) || struck
-        }),
-        Value::Array(items) => items.iter_mut().fold(false, |struck, item| strike_fields(item) || struck),
-        _ => false,
-    }
+    let strike = |(name, value): (&String, &mut Value)| {
+        if matches!(name.as_str(), "bot_id" | "password" | "token") && !value.is_null() {
+            *value = Value::from("***");
+            return true;
+        }
+        strike_fields(value)
+    };
+    let struck = match json {
+        Value::Object(fields) => fields.iter_mut().map(strike).filter(|struck| *struck).count(),
+        Value::Array(items) => items.iter_mut().map(strike_fields).filter(|struck| *struck).count(),
+        _ => 0,
+    };
+    struck > 0
 }
 
 fn without(raw: Vec<u8>, secret: &[u8]) -> Vec<u8> {

@@ -112,7 +112,7 @@ pub struct CallReport<'a> {
     pub room_fingerprint: Vec<u8>,
 }
 
-/// What [`Store::record`] answers.
+/// What [`Store::record_and_claim`] and [`Store::record_and_release`] answer.
 #[derive(Debug, Clone)]
 pub struct Recorded {
     /// Whether the caller still held the lane.
