@@ -272,7 +272,8 @@ mod tests {
 
     use super::*;
 
-    /// The allowed changes once more, in the words of the design page; every pair not named here is forbidden.
+    /// The allowed changes once more, in the words of the design page, then what the statements of the store add to
+    /// them; every pair not named here is forbidden.
     const ALLOWED: &str = "
         queued -> sending scheduled held expired withdrawn
         scheduled held -> queued withdrawn expired

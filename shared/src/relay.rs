@@ -11,6 +11,7 @@ pub mod dispatch;
 mod lane;
 pub mod pause;
 pub mod plan;
+mod strike;
 mod tell;
 pub mod tend;
 
@@ -88,13 +89,12 @@ impl Relay {
     }
 
     /// To be called at the start of every invocation: copies the rooms of the configuration into the database, once in
-    /// the life of a process, and notes that the function ran.
+    /// the life of a process.
     ///
     /// # Errors
     /// The database is unavailable; the next call tries again.
     pub async fn wake(&self) -> Result<(), StoreError> {
-        self.synced.get_or_try_init(|| self.sync_rooms()).await?;
-        self.store.seen(self.function).await
+        self.synced.get_or_try_init(|| self.sync_rooms()).await.copied()
     }
 
     async fn sync_rooms(&self) -> Result<(), StoreError> {

@@ -95,13 +95,14 @@ impl SendKey {
 
     /// Whether this key may send under a source name, given without its leading `source.`.
     ///
-    /// What comes from Twilio and GroupMe comes from there alone, whatever a key says.
+    /// What comes from Twilio and GroupMe comes from there alone, and what Talkback says it says itself, whatever a key
+    /// says.
     #[must_use]
     pub fn may_use(&self, source_name: &str) -> bool {
         let Ok(name) = RoutingKey::parse(source_name) else { return false };
         let words: Vec<&str> = source_name.split('.').collect();
         match words[..] {
-            ["twilio" | "groupme", ..] => false,
+            ["twilio" | "groupme" | "talkback", ..] => false,
             ["standard"] | ["standard", _] if self.sources.is_empty() => true,
             _ => self.sources.iter().any(|pattern| pattern.matches(&name)),
         }

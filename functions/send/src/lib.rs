@@ -1,1 +1,62 @@
-//! wip
+//! The HTTP door: `POST /send`, `GET /messages/{uid}`, `GET /health` (and `GET /`).
+//!
+//! Verified before parsed, parsed before handled: each step returns a typed value or the problem that is the
+//! answer. Nothing is told to a caller without a key but whether a message sent now would be stored.
+mod answer;
+mod document;
+mod event;
+mod health;
+mod key;
+mod look_up;
+mod message;
+mod path;
+mod post;
+mod problem;
+
+use lambda_http::http::Method;
+use lambda_http::{Body, Request, Response};
+use lambda_runtime::LambdaEvent;
+use serde_json::Value;
+use talkback::relay::Relay;
+use tokio::time::Instant;
+
+use path::Path;
+use problem::Problem;
+
+/// One invocation: the event of a function URL or an HTTP API, and its answer in their form.
+pub async fn invoke(relay: &Relay, event: LambdaEvent<Value>) -> Value {
+    let response = match event::read(&event.payload, event.context) {
+        Ok(request) => handle(relay, request).await,
+        Err(problem) => {
+            tracing::warn!("event refused: it is about no request that can be read");
+            problem.into_response()
+        }
+    };
+    event::write(response)
+}
+
+/// Answers one request, whose path has no stage before it.
+pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
+    let started = Instant::now();
+    let mut response = serve(relay, &request).await.unwrap_or_else(Problem::into_response);
+    if request.method() == Method::HEAD {
+        *response.body_mut() = Body::Empty;
+    }
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(method = request.method().as_str(), status = response.status().as_u16(), duration_ms, "answered");
+    response
+}
+
+async fn serve(relay: &Relay, request: &Request) -> Result<Response<Body>, Problem> {
+    let path = Path::of(request.uri().path()).ok_or_else(Problem::unknown_path)?;
+    path.check(request.method())?;
+    if path != Path::Health && relay.settings.send_keys.is_empty() {
+        tracing::error!("no send key is configured (TALKBACK_SEND_KEYS): nothing is served");
+        return Err(Problem::no_keys());
+    }
+    match path {
+        Path::Send => post::post(relay, request).await,
+        Path::Message(uid) => look_up::look_up(relay, request, &uid).await,
+        Path::Health => Ok(health::health(relay, request).await),
+    }
+}

@@ -240,51 +240,6 @@ impl Relay {
             "text_length": line.text_length(), "payload_sealed": STANDARD.encode(sealed),
         }))
     }
-
-    /// The bytes without the secrets we know; in JSON, read as leniently as payloads are, also without the fields that
-    /// hold secrets of others.
-    pub(crate) fn strike_out(&self, raw: &[u8]) -> Vec<u8> {
-        let mut json = crate::json::parse(raw).unwrap_or_default();
-        let mut raw = if strike_fields(&mut json) { json.to_string().into_bytes() } else { raw.to_vec() };
-        let groupme = &self.settings.groupme;
-        let bots = self.settings.rooms.iter().map(|room| &room.bot_id);
-        for secret in bots.chain(&groupme.callback_tokens).chain(&groupme.access_token) {
-            raw = without(raw, secret.expose_secret().as_bytes());
-        }
-        raw
-    }
-}
-
-/// Whether there was a field to strike out; each is, so nothing may end this early.
-fn strike_fields(json: &mut Value) -> bool {
-    let strike = |(name, value): (&String, &mut Value)| {
-        if matches!(name.as_str(), "bot_id" | "password" | "token") && !value.is_null() {
-            *value = Value::from("***");
-            return true;
-        }
-        strike_fields(value)
-    };
-    let struck = match json {
-        Value::Object(fields) => fields.iter_mut().map(strike).filter(|struck| *struck).count(),
-        Value::Array(items) => items.iter_mut().map(strike_fields).filter(|struck| *struck).count(),
-        _ => 0,
-    };
-    struck > 0
-}
-
-fn without(raw: Vec<u8>, secret: &[u8]) -> Vec<u8> {
-    if secret.len() < 4 || !raw.windows(secret.len()).any(|w| w == secret) {
-        return raw;
-    }
-    let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw.as_slice();
-    while let Some(at) = rest.windows(secret.len()).position(|w| w == secret) {
-        out.extend_from_slice(&rest[..at]);
-        out.extend_from_slice(b"***");
-        rest = &rest[at + secret.len()..];
-    }
-    out.extend_from_slice(rest);
-    out
 }
 
 /// When the producer will post by itself: its patience counted from the stamp, since its clock may be wrong; its own

@@ -31,7 +31,7 @@ impl Relay {
                         }
                     }
                     Ok(None) => {}
-                    Err(error) => tracing::warn!(error = %error, "dead letters not read"),
+                    Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "dead letters not read"),
                 }
             }
             if Instant::now() + PAUSE >= budget.until {
@@ -52,12 +52,12 @@ impl Relay {
         let (done, stored) = match taken {
             Ok(stored) => (letter.ack().await, stored),
             Err(error) => {
-                tracing::warn!(error = %error, "dead letter not taken in");
+                tracing::warn!(error = &error as &dyn std::error::Error, "dead letter not taken in");
                 (letter.give_back().await, false)
             }
         };
         if let Err(error) = done {
-            tracing::warn!(error = %error, "dead letter comes again");
+            tracing::warn!(error = &error as &dyn std::error::Error, "dead letter comes again");
         }
         stored
     }

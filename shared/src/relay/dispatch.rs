@@ -92,8 +92,9 @@ impl Relay {
         let (beside, asides) = mpsc::unbounded_channel();
         // What is to be said beside runs beside: a lane with a call in the air must never wait for it.
         let drained = Run { relay: self, budget, news, beside, look_at: None, failure: None };
-        let (result, ()) = tokio::join!(drained.lanes(heard), self.say_beside(asides, budget.until));
-        result
+        let (result, (), seen) =
+            tokio::join!(drained.lanes(heard), self.say_beside(asides, budget.until), self.store.seen(self.function),);
+        result.and_then(|done| seen.map(|()| done))
     }
 
     /// Answers for deliveries as they finish, and the alarm for a room that is wrong, until no more can come.
@@ -110,10 +111,10 @@ impl Relay {
                 next = asides.try_recv().ok();
             }
             if suspended && let Err(error) = self.tell_suspended().await {
-                tracing::warn!(error = %error, "other rooms are told by the next sweep");
+                tracing::warn!(error = &error as &dyn std::error::Error, "other rooms are told by the next sweep");
             }
             if let Err(error) = self.answer(Some(&uids), until).await {
-                tracing::warn!(error = %error, "answers wait for the next sweep");
+                tracing::warn!(error = &error as &dyn std::error::Error, "answers wait for the next sweep");
             }
         }
     }
@@ -190,7 +191,7 @@ impl Run<'_> {
             self.failure.get_or_insert(error);
             return;
         }
-        tracing::warn!(error = %error, "lane stopped");
+        tracing::warn!(error = &error as &dyn std::error::Error, "lane stopped");
         let later = Instant::now() + AFTER_FAILURE;
         self.look_at = self.look_at.map(|planned| planned.max(later));
     }

@@ -130,7 +130,11 @@ impl Holder<'_> {
             match relay.channel(room) {
                 Ok(channel) => drop(self.channels.insert(room.channel.clone(), channel)),
                 Err(error) => {
-                    tracing::error!(room = room.name, error = %error, "channel cannot be made");
+                    tracing::error!(
+                        room = room.name,
+                        error = &error as &dyn std::error::Error,
+                        "channel cannot be made"
+                    );
                     return Ok(Next::LetGo);
                 }
             }
@@ -210,11 +214,11 @@ impl Holder<'_> {
                 Err(error) if Instant::now() + pause + lanes.statement_timeout > self.budget.end => return Err(error),
                 // What a stranger answered is the only input here that we did not make. The call must be known all the same.
                 Err(error) if error.is_bad_input() && report.response.take().is_some() => {
-                    tracing::warn!(error = %error, "answer of the call not kept");
+                    tracing::warn!(error = &error as &dyn std::error::Error, "answer of the call not kept");
                 }
                 Err(error) if !error.may_pass() => return Err(error),
                 Err(error) => {
-                    tracing::warn!(error = %error, "call not recorded yet");
+                    tracing::warn!(error = &error as &dyn std::error::Error, "call not recorded yet");
                     doubtful = true;
                     sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(2));

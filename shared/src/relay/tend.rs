@@ -17,7 +17,7 @@ impl Relay {
         let (mut forgot, mut told) = (false, false);
         loop {
             if let Err(error) = self.tend_once().await {
-                tracing::warn!(error = %error, "sweep failed");
+                tracing::warn!(error = &error as &dyn std::error::Error, "sweep failed");
             } else {
                 // Once a run is enough for what is counted in days, and for an alarm that somebody died before raising.
                 forgot = forgot || self.forget().await.is_ok();
@@ -34,7 +34,7 @@ impl Relay {
         let pause = self.settings.lanes.poll;
         while !budget.is_over() {
             if let Err(error) = self.answer(None, budget.until).await {
-                tracing::warn!(error = %error, "answers wait");
+                tracing::warn!(error = &error as &dyn std::error::Error, "answers wait");
             }
             sleep(pause.min(budget.remaining())).await;
         }

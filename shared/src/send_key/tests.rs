@@ -83,10 +83,10 @@ fn a_key_with_patterns_may_use_what_they_match_and_nothing_else() {
 }
 
 #[test]
-fn no_key_may_speak_as_twilio_or_groupme() {
+fn no_key_may_speak_as_twilio_groupme_or_talkback() {
     let key = key(":#");
     assert!(key.may_use("anything.else"));
-    for theirs in ["twilio", "twilio.sms.incoming", "groupme", "groupme.msg"] {
+    for theirs in ["twilio", "twilio.sms.incoming", "groupme", "groupme.msg", "talkback", "talkback.expired"] {
         assert!(!key.may_use(theirs), "{theirs}");
     }
 }

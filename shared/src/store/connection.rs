@@ -12,6 +12,8 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::Statement;
+
 /// Why a statement did not work. Never quotes a value: Postgres's own messages and details do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -47,6 +49,11 @@ impl StoreError {
         matches!(self, Self::Refused { code, .. } if code == SqlState::T_R_DEADLOCK_DETECTED.code())
     }
 
+    /// The connection had died: another one may do.
+    fn is_lost(&self) -> bool {
+        matches!(self, Self::Unavailable(CLOSED | FAILED | SHUT_DOWN))
+    }
+
     /// Whether the same statement may succeed later: the database was away or busy (class 40: it chose a victim).
     #[must_use]
     pub fn may_pass(&self) -> bool {
@@ -54,17 +61,22 @@ impl StoreError {
     }
 }
 
+const CLOSED: &str = "connection closed";
+const FAILED: &str = "connection failed";
+const SHUT_DOWN: &str = "shut down";
+
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
-            return Self::Unavailable(if error.is_closed() { "connection closed" } else { "connection failed" });
+            return Self::Unavailable(if error.is_closed() { CLOSED } else { FAILED });
         };
         // Classes 08 (connection), 53 (resources), 57 (operator intervention, time-outs), 25006 (read only): down, not wrong.
         let code = db.code().code();
         match &code[..2] {
             "08" => Self::Unavailable("connection exception"),
             "53" => Self::Unavailable("insufficient resources"),
-            "57" => Self::Unavailable("shut down or timed out"),
+            "57" if *db.code() == SqlState::QUERY_CANCELED => Self::Unavailable("timed out"),
+            "57" => Self::Unavailable(SHUT_DOWN),
             "58" => Self::Unavailable("system error"),
             _ if *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable("read only"),
             _ if *db.code() == SqlState::LOCK_NOT_AVAILABLE => Self::Unavailable("a lock was not given in time"),
@@ -119,6 +131,12 @@ impl Drop for Lent {
 /// How long a connection may idle before it is asked whether it still lives: a Lambda environment may have been
 /// frozen since, and a dead peer looks alive until it is spoken to.
 const IDLE: Duration = Duration::from_secs(2);
+
+const WRITABLE: &str = "
+select pg_is_in_recovery() or current_setting('transaction_read_only')::bool,
+to_regclass('messages') is not null";
+
+pub(super) const STATEMENTS: &[Statement] = &[("writable", WRITABLE)];
 
 impl Store {
     /// Prepares the pool; connects to nothing yet. `statement_timeout` holds on the server; we wait two seconds more,
@@ -200,7 +218,9 @@ impl Store {
         result
     }
 
-    /// Does it once more if it was the victim of a deadlock: every statement is idempotent.
+    /// Does it once more, for every statement is idempotent: if it was the victim of a deadlock, or if its connection
+    /// had died (the server restarted while this process was frozen or idle, say): then its fellows in the pool are
+    /// not trusted either. A time-out is not repeated here: it would double the load of a server that is slow.
     pub(crate) async fn again<T, F, Fut>(&self, attempt: F) -> Result<T, StoreError>
     where
         F: Fn() -> Fut,
@@ -208,6 +228,10 @@ impl Store {
     {
         match attempt().await {
             Err(error) if error.is_deadlock() => attempt().await,
+            Err(error) if error.is_lost() => {
+                self.pool.retain(|_, _| false);
+                attempt().await
+            }
             other => other,
         }
     }
@@ -243,13 +267,7 @@ impl Store {
 
     /// Whether a message sent now would be stored: the tables are there and can be written.
     pub async fn writable(&self) -> Result<(), StoreError> {
-        let rows = self
-            .rows(
-                "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool,
-                        to_regclass('messages') is not null",
-                &[],
-            )
-            .await?;
+        let rows = self.rows(WRITABLE, &[]).await?;
         let row = rows.first().ok_or(StoreError::Answer("a row"))?;
         match (row.try_get::<_, bool>(0)?, row.try_get::<_, bool>(1)?) {
             (true, _) => Err(StoreError::Unavailable("read only")),

@@ -1,6 +1,7 @@
 //! A line said in the room: stored once, and taken as proof of the part that it is.
 use jiff::Timestamp;
 
+use super::Statement;
 use super::connection::{Store, StoreError};
 
 /// A line, however it was learnt.
@@ -37,8 +38,10 @@ pub struct Heard {
 /// Runs after the group's advisory lock, with a snapshot younger than it: two lines with one text cannot both choose
 /// the same part and leave the other unconfirmed. Matches the oldest part still unconfirmed with that text over all
 /// rooms of the group (two bots in one group get the same callback); if there is none, one that was judged absent and
-/// waits to be posted again. A line known only from a producer's record is heard as if it were new: a record confirms
-/// nothing. Locks delivery, then part.
+/// waits to be posted again: what the room shows is so, whatever was judged. A line known only from a producer's record
+/// is heard as if it were new: a record confirms nothing. Locks delivery, then part. A part in the air is out of it now,
+/// so that nobody will claim it again: the row of its call is written here, in case that its caller died; a living one
+/// completes it.
 const HEAR: &str = "
 with t as materialized (select clock_timestamp() as now),
 fresh as materialized (
@@ -50,7 +53,7 @@ hit as materialized (
   order by p.state = 'waiting', p.claimed_at limit 1),
 d0 as materialized (select d.id from deliveries d where d.id = (select delivery from hit) for no key update),
 old as materialized (
-  select p.delivery, p.n, p.state, p.room from parts p, d0, hit
+  select p.delivery, p.n, p.state, p.room, p.attempt, p.token from parts p, d0, hit
   where p.delivery = d0.id and p.n = hit.n and p.state in ('posting', 'sent', 'unconfirmed', 'waiting')
   for no key update of p),
 p as (
@@ -70,6 +73,12 @@ d as (
                    then 'unconfirmed'
                  when d.state = 'queued' then 'sending' else d.state end
   from p where d.id = p.delivery returning d.id, d.uid),
+trace as (
+  insert into api_calls (uid, room, channel, operation, delivery, part, attempt, token, outcome, error)
+  select d.uid, old.room, r.channel, 'post', old.delivery, old.n, old.attempt, old.token, 'unknown',
+         'seen in the room, its caller has not told'
+  from old join d on d.id = old.delivery join rooms r on r.name = old.room where old.state = 'posting'
+  on conflict (delivery, part, attempt) where operation = 'post' and delivery is not null do nothing),
 line as (
   insert into groupme_callbacks (group_id, line_id, created_at, learnt_by, sender_type, text_length, payload_sealed,
                                  command, delivery, part)
@@ -85,6 +94,11 @@ room as (
   from t, fresh where r.group_id = $1 and $4 = 'callback')
 select exists (select 1 from line) as new, (select uid from d) as uid";
 
+/// One group's lines are heard one after the other.
+const LOCK_GROUP: &str = "select pg_advisory_xact_lock(hashtextextended($1, 7))";
+
+pub(super) const STATEMENTS: &[Statement] = &[("lock_group", LOCK_GROUP), ("hear", HEAR)];
+
 impl Store {
     /// Stores a line and confirms with it; a repeat does nothing, and says so.
     pub async fn hear(&self, line: &Line<'_>) -> Result<Heard, StoreError> {
@@ -95,7 +109,7 @@ impl Store {
         let client = self.client().await?;
         let result = self
             .limit(async {
-                let lock = client.prepare_cached("select pg_advisory_xact_lock(hashtextextended($1, 7))").await?;
+                let lock = client.prepare_cached(LOCK_GROUP).await?;
                 let hear = client.prepare_cached(HEAR).await?;
                 let params: [&(dyn tokio_postgres::types::ToSql + Sync); 9] = [
                     &line.group,

@@ -1,12 +1,12 @@
 //! The lane protocol: take, claim, record, release. Touches `lanes`; nothing else does.
-mod statements;
+pub(super) mod statements;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
-use self::statements::{CLAIM, DISOWN, RECORD, RELEASE, TAKE};
+use self::statements::{CLAIM, DISOWN, POSTPONE, RECORD, RELEASE, TAKE};
 use super::connection::{Store, StoreError};
 use crate::config::Lanes;
 
@@ -112,7 +112,7 @@ pub struct CallReport<'a> {
     pub room_fingerprint: Vec<u8>,
 }
 
-/// What [`Store::record_and_claim`] and [`Store::record_and_release`] answer.
+/// What recording a call tells.
 #[derive(Debug, Clone)]
 pub struct Recorded {
     /// Whether the caller still held the lane.
@@ -355,16 +355,9 @@ impl Store {
 
     /// Puts off the judgement of a part in the air whose room could not be read; after five times it is judged without.
     pub async fn postpone(&self, token: &str, claimed: &Claimed, wait: Duration) -> Result<(), StoreError> {
-        self.rows(
-            "with lane as materialized (select room from lanes where token = $1 for no key update),
-             d as (update deliveries d set blocked_until = clock_timestamp() + make_interval(secs => $5)
-                   from lane where d.id = $2 and d.room = lane.room and d.state in ('queued', 'sending') returning d.id)
-             update parts p set looks = p.looks + 1 from d
-             where p.delivery = d.id and p.n = $3 and p.attempt = $4 and p.state = 'posting'",
-            &[&token, &claimed.delivery, &claimed.part, &claimed.attempt, &wait.as_secs_f64()],
-        )
-        .await
-        .map(drop)
+        self.rows(POSTPONE, &[&token, &claimed.delivery, &claimed.part, &claimed.attempt, &wait.as_secs_f64()])
+            .await
+            .map(drop)
     }
 
     /// Takes back this holder's claims whose call was never begun; `called` is one that was, and is not recorded.

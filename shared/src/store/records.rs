@@ -1,6 +1,7 @@
 //! Records: calls that producers made themselves. They settle a delivery whichever comes first, original or record.
 use serde_json::Value;
 
+use super::Statement;
 use super::connection::{Store, StoreError};
 
 /// One statement. A record settles only its own room, never overwrites rows, and stops the remaining parts of what is
@@ -38,6 +39,8 @@ line as (
   from input where m->'line' is not null and m->>'line' is not null order by 1, 2
   on conflict do nothing)
 select count(*) from input";
+
+pub(super) const STATEMENTS: &[Statement] = &[("settle", SETTLE)];
 
 impl Store {
     /// Stores a batch of records.

@@ -1,4 +1,5 @@
-//! The four statements of the lane protocol. The reference is the prototype that survived its attack.
+//! The statements of the lane protocol. The reference is the prototype that survived its attack.
+use crate::store::Statement;
 
 /// Leases the lane whose head may go now: not leased, not paused, its turn come, nothing in the air; the highest head
 /// first, then the room unserved longest. `skip locked` is right here and only here: who holds the row is a taker or
@@ -10,7 +11,7 @@ cand as (
   select l.room from t, lanes l join rooms r on r.name = l.room
   cross join lateral (select d.prio, d.blocked_until from deliveries d
                       where d.room = l.room and d.state in ('queued', 'sending')
-                      order by d.prio desc, d.qseq limit 1) head
+                      order by d.prio desc, d.begun desc, d.qseq limit 1) head
   where r.state = 'open' and l.room = any($3)
     and (l.token is null or l.lease_until < t.now or l.lease_until > t.now + make_interval(secs => $2::float8 + 60))
     and (l.paused_until is null or l.paused_until <= t.now or l.paused_until > t.now + interval '15 min')
@@ -31,6 +32,8 @@ from cand, t where l.room = cand.room returning l.room";
 /// `gave_up`. A part that alone keeps failing is set aside; where the room has not been well since the
 /// last one was, only after four times as many failures and uncounted (`rotate`), so that two bad ones cannot block the
 /// room, and an outage can turn nothing into `failed`. A caller that died left no row: whoever finds its part writes it.
+/// What has begun goes before its equals: a number is drawn before its accept commits, and one that commits late must
+/// not come between the parts of another.
 pub(super) const CLAIM: &str = "
 with t as materialized (select clock_timestamp() as now),
 up as materialized (select pg_postmaster_start_time() as since),
@@ -46,7 +49,7 @@ lane as materialized (
 head as materialized (
   select d.* from deliveries d
   where d.room = (select room from lane where room_state = 'open') and d.state in ('queued', 'sending')
-  order by d.prio desc, d.qseq limit 1 for no key update of d),
+  order by d.prio desc, d.begun desc, d.qseq limit 1 for no key update of d),
 part as materialized (
   select p.* from parts p
   where p.delivery = (select id from head) and p.state in ('waiting', 'posting')
@@ -111,6 +114,7 @@ d2 as (
                         when 'set_aside' then 'set aside: it alone keeps failing'
                         when 'rotate' then 'set aside: whether another fails too' when 'failed' then 'it alone keeps failing'
                         when 'gave_up' then 'answer lost, not sent again' else 'all parts done' end,
+    begun = d.begun or v.what = 'post',
     unsure = d.unsure + (v.what = 'gave_up')::int,
     set_asides = d.set_asides + (v.what = 'set_aside')::int,
     due_at = case v.what when 'set_aside' then v.now + make_interval(secs => ($9::float8[])[v.set_asides + 1])
@@ -222,3 +226,20 @@ p as (
 update deliveries d set blocked_until = null, cause = 'not called after all',
   state = case when d.state = 'sending' and d.sent + d.unsure = 0 then 'queued' else d.state end
 from p where d.id = p.delivery";
+
+/// Puts off the judgement of a part in the air whose room could not be read.
+pub(super) const POSTPONE: &str = "
+with lane as materialized (select room from lanes where token = $1 for no key update),
+d as (update deliveries d set blocked_until = clock_timestamp() + make_interval(secs => $5)
+      from lane where d.id = $2 and d.room = lane.room and d.state in ('queued', 'sending') returning d.id)
+update parts p set looks = p.looks + 1 from d
+where p.delivery = d.id and p.n = $3 and p.attempt = $4 and p.state = 'posting'";
+
+pub(in crate::store) const STATEMENTS: &[Statement] = &[
+    ("take", TAKE),
+    ("claim", CLAIM),
+    ("record", RECORD),
+    ("release", RELEASE),
+    ("postpone", POSTPONE),
+    ("disown", DISOWN),
+];

@@ -1,0 +1,75 @@
+//! `GET /messages/{uid or short uid}`: what became of a message, for the key that sent it.
+use lambda_http::http::StatusCode;
+use lambda_http::{Body, Request, Response};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+use talkback::delivery::{DeliveryState, Verdict, message_state};
+use talkback::relay::Relay;
+use talkback::store::look_up::Found;
+
+use crate::answer;
+use crate::key;
+use crate::problem::Problem;
+
+/// Shows one message. `?source=` chooses where several sources use the same uid.
+///
+/// # Errors
+/// 401, 404 also for what another key sent, 409 with candidates where several are meant, 503.
+pub(crate) async fn look_up(relay: &Relay, request: &Request, uid: &str) -> Result<Response<Body>, Problem> {
+    let key = key::known(&relay.settings.send_keys, key::bearer(request.headers())?)?;
+    let missing = || Problem::field(StatusCode::NOT_FOUND, "uid", "is not known to this key");
+    if uid.len() > 64 || !uid.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(missing());
+    }
+    let found = relay.store.find(uid, Some(&key.name)).await.map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "message not looked up");
+        Problem::unreadable()
+    })?;
+    let found = narrow(found, uid, wanted_source(request).as_deref());
+    match &found[..] {
+        [] => Err(missing()),
+        [found] => Ok(answer::json(StatusCode::OK, &whole(found))),
+        several => Err(Problem::ambiguous(several.iter().map(candidate).collect())),
+    }
+}
+
+/// A full uid means its own message, also where it is the short one of others.
+fn narrow(found: Vec<Found>, uid: &str, source: Option<&str>) -> Vec<Found> {
+    let of_source = |found: &Found| source.is_none_or(|source| found.source.strip_prefix("source.") == Some(source));
+    let found: Vec<Found> = found.into_iter().filter(of_source).collect();
+    let (full, short): (Vec<Found>, Vec<Found>) =
+        found.into_iter().partition(|found| found.given_uid.eq_ignore_ascii_case(uid));
+    if full.is_empty() { short } else { full }
+}
+
+fn wanted_source(request: &Request) -> Option<String> {
+    let mut pairs = request.uri().query()?.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, source) = pairs.find(|(name, _)| *name == "source")?;
+    let source = percent_decode_str(source).decode_utf8_lossy();
+    Some(source.strip_prefix("source.").unwrap_or(&source).to_owned())
+}
+
+/// Where a message stands: its verdict, or its delivery that is least far.
+pub(crate) fn state(found: &Found) -> &str {
+    let word = |delivery: &Value| delivery["state"].as_str().and_then(DeliveryState::parse);
+    let states: Vec<DeliveryState> = found.deliveries.as_array().into_iter().flatten().filter_map(word).collect();
+    Verdict::parse(&found.verdict).map_or(&found.verdict, |verdict| message_state(verdict, &states))
+}
+
+fn whole(found: &Found) -> Value {
+    let mut whole = candidate(found);
+    whole["verdict"] = json!(found.verdict);
+    whole["verdict_reason"] = json!(found.verdict_reason);
+    whole["deliveries"] = found.deliveries.clone();
+    whole
+}
+
+fn candidate(found: &Found) -> Value {
+    json!({
+        "uid": found.given_uid, "short_uid": found.short_uid, "source": found.source,
+        "accepted_at": found.accepted_at.to_string(), "state": state(found),
+    })
+}
+
+#[cfg(test)]
+mod tests;

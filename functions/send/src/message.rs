@@ -1,0 +1,162 @@
+//! The fields of `POST /send` as a message: types and ranges, each fault by the name of its field.
+use jiff::Timestamp;
+use lambda_http::http::{HeaderMap, StatusCode, Uri};
+use serde_json::Value;
+use talkback::message::{Media, Message, Priority, Uid};
+use talkback::route::RoutingKey;
+use talkback::text::Text;
+use uuid::Uuid;
+
+use crate::document::Document;
+use crate::problem::Problem;
+
+/// Where a message comes from that does not say.
+const DEFAULT_SOURCE: &str = "standard";
+
+/// Longest name of a source, in bytes: with what stands before it, it must be an AMQP routing key of at most 255.
+const LONGEST_SOURCE: usize = 200;
+
+/// Most pictures of one message: as many as a text over Twilio can bring.
+const MOST_IMAGES: usize = 10;
+
+/// Longest URL of a picture, in bytes.
+const LONGEST_URL: usize = 2048;
+
+/// A message as its sender asks for it.
+pub(crate) struct Asked {
+    /// The message.
+    pub(crate) message: Message,
+    /// Whether its sender gave the uid; else it is one of our own.
+    pub(crate) named: bool,
+}
+
+/// Reads a document that is without its password.
+///
+/// # Errors
+/// 400 with everything that is wrong.
+pub(crate) fn read(mut document: Document, headers: &HeaderMap) -> Result<Asked, Problem> {
+    let source = source(&mut document);
+    let uids = uids(&mut document, headers);
+    let uid = source.as_ref().and_then(|source| one_uid(&mut document, &uids, source));
+    let (body, media) = content(&mut document);
+    let priority = priority(&mut document);
+    let rooms = rooms(&mut document);
+    let expires_at = expiry(&mut document);
+    document.end()?;
+    let source = source.ok_or_else(|| Problem::field(StatusCode::BAD_REQUEST, "source", "cannot be read"))?;
+    let named = uid.is_some();
+    let uid = uid.unwrap_or_else(|| Uid::from_uuid(Uuid::new_v4()));
+    let message = Message { uid, source, sender: None, body, media, priority, rooms, expires_at, wants_ack_url: false };
+    Ok(Asked { message, named })
+}
+
+/// The routing key; `None` where a fault was noted.
+fn source(document: &mut Document) -> Option<RoutingKey> {
+    let name = match document.take("source") {
+        None => DEFAULT_SOURCE.to_owned(),
+        Some(Value::String(name)) => name,
+        Some(_) => return document.none("source", "must be a string"),
+    };
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    let words = name.split('.').all(|word| !word.is_empty() && word.bytes().all(plain));
+    if !words || name.len() > LONGEST_SOURCE {
+        return document
+            .none("source", "must be words of lower-case letters, digits, - and _, joined by dots; at most 200 bytes");
+    }
+    if name == "source" || name.starts_with("source.") {
+        return document.none("source", "must be without its leading `source.`");
+    }
+    RoutingKey::parse(&format!("source.{name}")).ok()
+}
+
+/// Every uid that is told, by where it stands.
+fn uids(document: &mut Document, headers: &HeaderMap) -> Vec<(&'static str, String)> {
+    let mut uids = Vec::new();
+    for field in ["wbor_message_id", "uid"] {
+        match document.take(field) {
+            None => {}
+            Some(Value::String(uid)) => uids.push((field, uid)),
+            Some(Value::Number(uid)) if !uid.is_f64() => uids.push((field, uid.to_string())),
+            Some(_) => document.fault(field, "must be a string or a whole number"),
+        }
+    }
+    if let Some(key) = headers.get("idempotency-key") {
+        let key = String::from_utf8_lossy(key.as_bytes());
+        // The standard in the making writes it in quotes.
+        let bare = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(&key);
+        uids.push(("Idempotency-Key", bare.to_owned()));
+    }
+    uids
+}
+
+/// The uid, if any is told; all must be the same.
+fn one_uid(document: &mut Document, told: &[(&'static str, String)], source: &RoutingKey) -> Option<Uid> {
+    let mut one: Option<Uid> = None;
+    for (field, uid) in told {
+        match (Uid::parse(uid, source), &one) {
+            (Err(error), _) => document.fault(field, &error.to_string()),
+            (Ok(uid), Some(one)) if uid.key() != one.key() => {
+                document.fault(field, "differs from the other uid of this request");
+            }
+            (Ok(_), Some(_)) => {}
+            (Ok(uid), None) => one = Some(uid),
+        }
+    }
+    one
+}
+
+fn content(document: &mut Document) -> (Text, Vec<Media>) {
+    let body = match document.take("body") {
+        None => Some(Text::default()),
+        Some(Value::String(body)) => Some(Text::clean(&body)),
+        Some(_) => document.none("body", "must be a string"),
+    };
+    let images = match document.strings("images") {
+        Some(images) if images.len() > MOST_IMAGES => document.none("images", "may be 10 at most").unwrap_or_default(),
+        Some(images) if !images.iter().all(|url| is_web_address(url)) => document
+            .none("images", "must be https:// addresses without credentials, of at most 2048 bytes")
+            .unwrap_or_default(),
+        images => images.unwrap_or_default(),
+    };
+    if body.as_ref().is_some_and(Text::is_blank) && images.is_empty() && !document.is_at_fault("images") {
+        document.fault("body", "or `images` must say something");
+    }
+    let media = images.into_iter().map(|url| Media { url, content_type: None }).collect();
+    (body.unwrap_or_default(), media)
+}
+
+fn is_web_address(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let host = uri.authority().is_some_and(|to| !to.host().is_empty() && !to.as_str().contains('@'));
+    uri.scheme_str() == Some("https") && host && url.len() <= LONGEST_URL && url.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn priority(document: &mut Document) -> Option<Priority> {
+    match document.string("priority")?.as_str() {
+        "normal" => Some(Priority::Normal),
+        "high" => Some(Priority::High),
+        "urgent" => Some(Priority::Urgent),
+        _ => document.none("priority", "must be `normal`, `high` or `urgent`"),
+    }
+}
+
+/// Sorted and each once: the order in which rooms are named is no difference in content.
+fn rooms(document: &mut Document) -> Option<Vec<String>> {
+    let mut rooms = document.strings("rooms")?;
+    if rooms.is_empty() {
+        return document.none("rooms", "must name at least one room, or be left out");
+    }
+    rooms.sort_unstable();
+    rooms.dedup();
+    Some(rooms)
+}
+
+fn expiry(document: &mut Document) -> Option<Timestamp> {
+    let told = document.string("expires_at")?;
+    told.parse()
+        .ok()
+        .or_else(|| document.none("expires_at", "must be a time as in RFC 3339, such as 2026-11-20T18:00:00Z"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! Errors as RFC 9457 problem documents that name the fields. No value of a caller's document is ever in one, but the
+//! names of fields, sources and rooms that were asked for with a valid key.
+use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
+use lambda_http::{Body, Response};
+use serde_json::{Value, json};
+
+use crate::answer;
+
+/// What is wrong with one field.
+pub(crate) type Fault = (String, String);
+
+/// Why a request is not done.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    detail: String,
+    fields: Vec<String>,
+    header: Option<(&'static str, &'static str)>,
+    candidates: Vec<Value>,
+}
+
+impl Problem {
+    /// A problem with the request as a whole.
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), fields: Vec::new(), header: None, candidates: Vec::new() }
+    }
+
+    /// A problem with one field; `what` goes on where its name ends.
+    pub(crate) fn field(status: StatusCode, field: &str, what: &str) -> Self {
+        Self { fields: vec![field.to_owned()], ..Self::new(status, format!("`{field}` {what}")) }
+    }
+
+    /// 400 for all faults of a document at once.
+    pub(crate) fn faults(faults: Vec<Fault>) -> Self {
+        let said: Vec<String> = faults.iter().map(|(field, what)| format!("`{field}` {what}")).collect();
+        let fields = faults.into_iter().map(|(field, _)| field).collect();
+        Self { fields, ..Self::new(StatusCode::BAD_REQUEST, said.join("; ")) }
+    }
+
+    /// 401, the same for every reason: which part of a credential was right is nobody's to know.
+    pub(crate) fn unauthorized() -> Self {
+        let header = ("www-authenticate", "Bearer realm=\"talkback\"");
+        let detail = "a valid key is needed, as `Authorization: Bearer …` or as `password`; both must be the same";
+        Self { header: Some(header), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+    }
+
+    /// 404 for an address where nothing stands.
+    pub(crate) fn unknown_path() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is POST /send, GET /messages/{uid} and GET /health")
+    }
+
+    /// 405.
+    pub(crate) fn wrong_method(allow: &'static str) -> Self {
+        let header = ("allow", allow);
+        let detail = format!("this address takes {allow}");
+        Self { header: Some(header), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
+    }
+
+    /// 409, without detail: what is stored under the uid may be another sender's.
+    pub(crate) fn conflict() -> Self {
+        Self { fields: vec!["uid".to_owned()], ..Self::new(StatusCode::CONFLICT, "this uid is taken") }
+    }
+
+    /// 409: several messages are meant; the caller may choose.
+    pub(crate) fn ambiguous(candidates: Vec<Value>) -> Self {
+        let what = "is that of several messages: ask by the full one, and with ?source= where that is the same";
+        Self { candidates, ..Self::field(StatusCode::CONFLICT, "uid", what) }
+    }
+
+    /// 503: nothing is known to be stored; the same request may be sent again.
+    pub(crate) fn unavailable() -> Self {
+        Self::retry("the message could not be stored; send it again with the same uid", "5")
+    }
+
+    /// 503: the message is stored or is not, but the store cannot be read.
+    pub(crate) fn unreadable() -> Self {
+        Self::retry("the store cannot be read now", "5")
+    }
+
+    /// 503: nobody can be let in.
+    pub(crate) fn no_keys() -> Self {
+        Self::retry("no send key is configured (TALKBACK_SEND_KEYS)", "60")
+    }
+
+    fn retry(detail: &str, after: &'static str) -> Self {
+        let header = ("retry-after", after);
+        Self { header: Some(header), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+    }
+
+    /// The answer.
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let title = self.status.canonical_reason().unwrap_or_default();
+        let mut document =
+            json!({ "type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail });
+        if !self.fields.is_empty() {
+            document["fields"] = json!(self.fields);
+        }
+        if !self.candidates.is_empty() {
+            document["candidates"] = Value::Array(self.candidates);
+        }
+        let mut response = answer::typed(self.status, "application/problem+json", &document);
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(problem: Problem) -> (Response<Body>, Value) {
+        let response = problem.into_response();
+        let Body::Text(text) = response.body() else { panic!("no text") };
+        let value = serde_json::from_str(text).unwrap();
+        (response, value)
+    }
+
+    #[test]
+    fn a_problem_names_every_field_that_is_wrong() {
+        let fault = |field: &str| (field.to_owned(), "must be right".to_owned());
+        let (response, document) = document(Problem::faults(vec![fault("body"), fault("uid")]));
+        assert_eq!(response.status(), 400);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        let want = json!({
+            "type": "about:blank", "title": "Bad Request", "status": 400,
+            "detail": "`body` must be right; `uid` must be right", "fields": ["body", "uid"],
+        });
+        assert_eq!(document, want);
+    }
+
+    #[test]
+    fn each_status_carries_the_header_that_http_asks_for() {
+        for (problem, status, name, value) in [
+            (Problem::unauthorized(), 401, "www-authenticate", "Bearer realm=\"talkback\""),
+            (Problem::wrong_method("POST"), 405, "allow", "POST"),
+            (Problem::unavailable(), 503, "retry-after", "5"),
+            (Problem::unreadable(), 503, "retry-after", "5"),
+            (Problem::no_keys(), 503, "retry-after", "60"),
+        ] {
+            let (response, document) = document(problem);
+            assert_eq!((response.status().as_u16(), &document["status"]), (status, &json!(status)));
+            assert_eq!(response.headers()[name], value);
+        }
+    }
+}

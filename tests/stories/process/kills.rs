@@ -1,0 +1,71 @@
+//! `kill -9` of any function at any moment, while messages flow.
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::chance::Chance;
+use super::traffic::Message;
+use super::works::{Setup, Works};
+
+/// Messages of one story, said over the time of the kills.
+const MESSAGES: usize = 80;
+
+/// An accept beside others may take so long.
+const OVERLAP: Duration = Duration::from_secs(1);
+
+/// How long it is killed.
+const KILLING: Duration = Duration::from_secs(8);
+
+/// Who is killed, as often as it stands here.
+const VICTIMS: [&str; 10] = [
+    "dispatcher",
+    "dispatcher",
+    "dispatcher",
+    "dispatcher",
+    "rabbitmq-consumer",
+    "rabbitmq-consumer",
+    "rabbitmq-consumer",
+    "send",
+    "send",
+    "groupme-callback",
+];
+
+async fn story(seed: u64, setup: Setup) {
+    let works = Arc::new(Works::start(setup).await);
+    let mut chance = Chance::of(seed);
+    let said: Vec<Message> = (0..MESSAGES).map(|number| Message::new(number, works.rooms, &mut chance)).collect();
+    let begun = Instant::now();
+    let senders = works.say(&said, KILLING);
+    let mut kills = 0;
+    while begun.elapsed() < KILLING {
+        // The moments are what the story is about: no condition is waited for.
+        sleep(Duration::from_millis(chance.within(100..400))).await;
+        kills += usize::from(works.functions.kill(chance.one_of(&VICTIMS), chance.within(0..2)));
+    }
+    senders.join_all().await;
+    let reckoning = works.reckon(&said, OVERLAP).await;
+    let told = format!("seed {seed}: {kills} kills, {}", reckoning.told());
+    println!("{told}");
+    assert!(reckoning.is_clean(), "{told}\nlogs in {}", works.folder.display());
+    assert!(kills > 10 && reckoning.hits > 0, "a toy: {told}");
+    Arc::into_inner(works).unwrap().end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_any_function_at_random_moments_loses_and_doubles_nothing() {
+    story(1, Setup { story: "kills-1", ..Setup::default() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_any_function_at_other_moments_loses_and_doubles_nothing() {
+    story(2, Setup { story: "kills-2", ..Setup::default() }).await;
+}
+
+/// No member's token, so only callbacks tell what became of a cut-off call. The chat gives a callback up after 3 s and
+/// tries once more: the window is longer than that, as with the usual times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_only_callbacks_tell_killing_loses_and_doubles_nothing() {
+    let setup = Setup { story: "kills-3", readable: false, lanes: "window = \"9s\"", ..Setup::default() };
+    story(3, setup).await;
+}

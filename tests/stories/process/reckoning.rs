@@ -1,0 +1,247 @@
+//! The reckoning at the end of a story: what the rooms show against what was said, and the rows against both.
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use groupme_sim::Line;
+use tokio::time::{Instant, interval};
+
+use super::traffic::Message;
+use super::works::{PATIENCE, Works, group};
+
+/// A part as its rows have it.
+struct Part {
+    delivery: i64,
+    uid: String,
+    room: String,
+    prio: i16,
+    qseq: i64,
+    state: String,
+    accepted_at: f64,
+    n: i16,
+    text: String,
+    attempts: i32,
+    recorded: Vec<i32>,
+}
+
+const PARTS: &str = "
+select d.id, d.uid, d.room, d.prio, d.qseq, d.state, extract(epoch from m.accepted_at)::float8, p.n, p.text, p.attempt,
+       array(select a.attempt from api_calls a where a.delivery = p.delivery and a.part = p.n and a.operation = 'post'
+               and a.outcome in ('posted', 'unknown') order by a.attempt)
+from messages m join deliveries d using (uid) join parts p on p.delivery = d.id order by d.room, d.qseq, p.n";
+
+/// An ordinary call takes a tenth of a second.
+const HITS: &str = "
+select count(*)::text from api_calls where operation = 'post' and (outcome = 'unknown' or latency_ms >= 1000)";
+
+/// What went wrong; nothing, if all lists are empty.
+#[derive(Default)]
+pub struct Reckoning {
+    pub messages: usize,
+    pub parts: usize,
+    /// Calls of which nobody learnt at once how they ended: their caller was killed, or frozen for a while.
+    pub hits: usize,
+    pub lost: Vec<String>,
+    pub doubled: Vec<String>,
+    pub disordered: Vec<String>,
+    pub unrecorded: Vec<String>,
+    pub unconfirmed: Vec<String>,
+    pub complaints: Vec<String>,
+}
+
+impl Reckoning {
+    fn faults(&self) -> [(&'static str, &Vec<String>); 6] {
+        [
+            ("lost", &self.lost),
+            ("doubled", &self.doubled),
+            ("disordered", &self.disordered),
+            ("unrecorded", &self.unrecorded),
+            ("unconfirmed", &self.unconfirmed),
+            ("complaints", &self.complaints),
+        ]
+    }
+
+    pub fn is_clean(&self) -> bool {
+        self.faults().iter().all(|(_, list)| list.is_empty())
+    }
+
+    /// The figures, and each fault.
+    pub fn told(&self) -> String {
+        let mut told = format!("{} messages, {} parts, {} hits", self.messages, self.parts, self.hits);
+        for (name, list) in self.faults() {
+            write!(told, ", {} {name}", list.len()).unwrap();
+        }
+        for (name, list) in self.faults() {
+            list.iter().for_each(|fault| write!(told, "\n  {name}: {fault}").unwrap());
+        }
+        told
+    }
+}
+
+impl Works {
+    /// Waits until everything is as it should be, and says what is not if that takes too long. `overlap`: how long an
+    /// accept may have been under way beside others; who was accepted meanwhile has no order among them.
+    pub async fn reckon(&self, said: &[Message], overlap: Duration) -> Reckoning {
+        let end = Instant::now() + PATIENCE;
+        let mut look = interval(Duration::from_millis(250));
+        loop {
+            look.tick().await;
+            let reckoning = self.reckon_now(said, overlap).await;
+            if reckoning.is_clean() || Instant::now() > end {
+                return reckoning;
+            }
+        }
+    }
+
+    async fn reckon_now(&self, said: &[Message], overlap: Duration) -> Reckoning {
+        let rows = self.db().await.query(PARTS, &[]).await.unwrap();
+        let parts: Vec<Part> = rows
+            .iter()
+            .map(|row| Part {
+                delivery: row.get(0),
+                uid: row.get(1),
+                room: row.get(2),
+                prio: row.get(3),
+                qseq: row.get(4),
+                state: row.get(5),
+                accepted_at: row.get(6),
+                n: row.get(7),
+                text: row.get(8),
+                attempts: row.get(9),
+                recorded: row.get(10),
+            })
+            .collect();
+        let hits = self.column(HITS).await[0].parse().unwrap();
+        let mut reckoning = Reckoning { messages: said.len(), parts: parts.len(), hits, ..Reckoning::default() };
+        // What a killed caller had begun to say is cut short on its way; nothing else may be wrong with a request.
+        let cut_short = "POST /v3/bots/post: the body is too long or breaks off";
+        reckoning.complaints = self.sim.complaints().into_iter().filter(|c| c != cut_short).collect();
+        reckoning.words(said, self);
+        for number in 0..self.rooms {
+            let lines = self.sim.lines(&group(number));
+            let room: Vec<&Part> = parts.iter().filter(|part| part.room == super::works::room(number)).collect();
+            reckoning.room(&room, &lines, overlap);
+        }
+        let told = self.lines_told();
+        for part in &parts {
+            let all: Vec<i32> = (1..=part.attempts).collect();
+            let who = part.named();
+            if part.recorded != all || all.is_empty() {
+                reckoning.unrecorded.push(format!("{who}: {} attempts, rows {:?}", part.attempts, part.recorded));
+            }
+            // A line whose callback was lost, with its repeat, cannot confirm by callback.
+            if part.state != "confirmed" && (part.state != "unconfirmed" || told.get(part.text.trim()) != Some(&false))
+            {
+                reckoning.unconfirmed.push(format!("{who}: {}", part.state));
+            }
+        }
+        reckoning
+    }
+
+    /// For each line whose callbacks are over, by its text: whether one of them was answered well.
+    fn lines_told(&self) -> HashMap<String, bool> {
+        let mut ends: HashMap<String, (bool, bool)> = HashMap::new();
+        for attempt in self.sim.callbacks() {
+            let (told, over) = ends.entry(attempt.line_id).or_default();
+            *told |= attempt.status.is_some_and(|status| (200..300).contains(&status));
+            *over |= *told || attempt.retry;
+        }
+        let lines = (0..self.rooms).flat_map(|number| self.sim.lines(&group(number)));
+        lines
+            .filter_map(|line| {
+                let (told, over) = ends.get(&line.id)?;
+                over.then(|| (line.text.unwrap_or_default().trim().to_owned(), *told))
+            })
+            .collect()
+    }
+}
+
+impl Reckoning {
+    /// Every word of every message is in its room once and in order, and nothing else is: told by the lines alone.
+    fn words(&mut self, said: &[Message], works: &Works) {
+        for number in 0..works.rooms {
+            let lines = works.sim.lines(&group(number));
+            let mut shown: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            let texts = lines.iter().map(|line| line.text.as_deref().unwrap_or_default());
+            for word in texts.flat_map(str::split_whitespace).map(|word| word.trim_matches('"')) {
+                if let Some((message, _)) = word.split_once('w').filter(|(m, _)| m.starts_with('m')) {
+                    shown.entry(message.to_owned()).or_default().push(word.to_owned());
+                }
+            }
+            for message in said.iter().filter(|message| message.room == number) {
+                let name = message.words[0].split_once('w').unwrap().0;
+                let found = shown.remove(name).unwrap_or_default();
+                if found == message.words {
+                    continue;
+                }
+                let once: HashSet<&String> = found.iter().collect();
+                let missing = message.words.iter().filter(|word| !once.contains(word)).count();
+                let who = format!("{name} {} ({:?})", message.uid, message.door);
+                if missing > 0 {
+                    self.lost.push(format!("{who}: {missing} of {} words", message.words.len()));
+                }
+                if found.len() > once.len() {
+                    self.doubled.push(format!("{who}: {} words", found.len() - once.len()));
+                }
+                if missing == 0 && found.len() == once.len() {
+                    self.disordered.push(format!("{who}: its parts stand in another order"));
+                }
+            }
+            self.doubled.extend(shown.into_keys().map(|name| format!("{name}: in a room that it was not for")));
+        }
+    }
+
+    /// Each part is one line; parts stay together; equals in priority stand in the order accepted.
+    fn room(&mut self, parts: &[&Part], lines: &[Line], overlap: Duration) {
+        let mut shown: Vec<&Part> = Vec::new();
+        for line in lines {
+            let text = line.text.as_deref().unwrap_or_default().trim();
+            match parts.iter().find(|part| part.text.trim() == text) {
+                Some(part) => shown.push(part),
+                None => self.doubled.push(format!("a line that is no part: {:.40}", text)),
+            }
+        }
+        let at: Vec<f64> = lines.iter().map(|line| epoch(line)).collect();
+        for part in parts {
+            let times = shown.iter().filter(|other| other.delivery == part.delivery && other.n == part.n).count();
+            match times {
+                0 => self.lost.push(part.named()),
+                1 => {}
+                _ => self.doubled.push(format!("{}: {times} times", part.named())),
+            }
+        }
+        for (first, part) in shown.iter().enumerate() {
+            let Some(last) = shown.iter().rposition(|other| other.delivery == part.delivery) else { continue };
+            for between in &shown[first..last] {
+                if between.delivery != part.delivery && between.prio <= part.prio {
+                    self.disordered.push(format!("{} between parts of {}", between.named(), part.named()));
+                }
+            }
+            let late = |other: &Part| other.accepted_at + overlap.as_secs_f64() < at[first];
+            for after in shown[first..].iter().filter(|after| after.prio == part.prio && after.qseq < part.qseq) {
+                if late(after) {
+                    let waited = at[first] - after.accepted_at;
+                    let (after, part) = (after.named(), part.named());
+                    self.disordered.push(format!("{after}, accepted {waited:.2} s before, after {part}"));
+                }
+            }
+        }
+    }
+}
+
+impl Part {
+    fn named(&self) -> String {
+        let words = self.text.split_whitespace().map(|word| word.trim_matches('"'));
+        let word = words.into_iter().find(|word| word.starts_with('m')).unwrap_or_default();
+        format!(
+            "{word} (uid {}, delivery {}, part {}, priority {}, qseq {})",
+            self.uid, self.delivery, self.n, self.prio, self.qseq
+        )
+    }
+}
+
+/// When a line was shown, by the wall clock that the database has too.
+fn epoch(line: &Line) -> f64 {
+    let shown = SystemTime::now() - line.at.elapsed();
+    shown.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}

@@ -1,0 +1,311 @@
+//! The whole machinery of one story: database, virtual host, simulated GroupMe, emulator, functions, bridge, clock.
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use groupme_sim::{Bot, Fault, Sim, SimConfig, What};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use talkback::broker::{Broker, Props};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, interval, sleep, sleep_until};
+use xtask::children::Child;
+use xtask::pids::Ledger;
+
+use super::emulator::{Emulator, Invoker, folder, program, start};
+use super::functions::{Functions, Launch};
+use super::traffic::Message;
+use super::vhost::Vhost;
+use crate::station::{KEY, MEMBER, TOKEN, connect, new_database, required, sha256};
+
+/// How long a story waits for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The exchange of the station's programs.
+pub const SOURCE: &str = "source_exchange";
+
+/// Every answer of the chat takes so long: then a call is in the air most of the time.
+const SLOW: Duration = Duration::from_millis(80);
+
+/// How the machinery of a story differs.
+pub struct Setup {
+    /// The folder of its logs.
+    pub story: &'static str,
+    /// How many rooms, each with a bot and a group of its own.
+    pub rooms: usize,
+    /// Whether a member's token is set, so that rooms can be read back.
+    pub readable: bool,
+    /// Lines of `[lanes]`, over the usual ones.
+    pub lanes: &'static str,
+    /// Further settings of the functions.
+    pub vars: Vec<(&'static str, String)>,
+    /// The most messages of one batch.
+    pub batch: u16,
+    /// How many processes of the dispatcher run.
+    pub dispatchers: usize,
+    /// How the dispatcher is invoked: by the bridge each minute, else as soon as it is free.
+    pub bridge_ticks: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            story: "story",
+            rooms: 4,
+            readable: true,
+            lanes: "",
+            vars: Vec::new(),
+            batch: 5,
+            dispatchers: 1,
+            bridge_ticks: false,
+        }
+    }
+}
+
+/// The times of design.md, by ten to fifteen; a killed process's lease is over before the next kill of its kind.
+const LANES: [(&str, &str); 14] = [
+    ("lease", "\"1500ms\""),
+    ("http", "\"700ms\""),
+    ("margin", "\"200ms\""),
+    ("window", "\"1s\""),
+    ("unconfirmed_after", "\"12s\""),
+    ("pause_min", "\"50ms\""),
+    ("pause_max", "\"1s\""),
+    ("slow_for", "\"2s\""),
+    ("quantum", "\"500ms\""),
+    ("set_aside_delays", "[\"1s\", \"1s\", \"1s\"]"),
+    ("stay_unknown_deadline", "\"2s\""),
+    ("poll", "\"50ms\""),
+    ("statement_timeout", "\"1200ms\""),
+    ("retry_ttl", "\"500ms\""),
+];
+
+pub fn room(number: usize) -> String {
+    format!("room{number}")
+}
+
+pub fn bot(number: usize) -> String {
+    format!("b07e57b07e57b07e57b07e57{number:02}")
+}
+
+pub fn group(number: usize) -> String {
+    format!("9021{number:04}")
+}
+
+fn configuration(setup: &Setup) -> String {
+    let mut text = String::new();
+    for number in 0..setup.rooms {
+        text += &format!(
+            "[[rooms]]\nname = \"{}\"\nbot_id = \"{}\"\ngroup = \"{}\"\npace = \"5ms\"\nburst = 3\n",
+            room(number),
+            bot(number),
+            group(number)
+        );
+    }
+    text += "[[routes]]\npattern = \"source.twilio.sms.incoming\"\nrooms = [\"room0\"]\npatience = \"15s\"\n\
+             [[routes]]\npattern = \"source.#\"\nrooms = [\"room0\"]\n";
+    text += &format!(
+        "[[exchanges]]\nname = \"{SOURCE}\"\ntype = \"topic\"\npatterns = [\"source.#\"]\ndeclare = true\n[lanes]\n"
+    );
+    let own: Vec<&str> = setup.lanes.lines().filter_map(|line| line.split(" = ").next()).collect();
+    for (key, value) in LANES.iter().filter(|(key, _)| !own.contains(key)) {
+        text += &format!("{key} = {value}\n");
+    }
+    text + setup.lanes + "\n"
+}
+
+pub struct Works {
+    pub sim: Sim,
+    pub functions: Functions,
+    pub vhost: Vhost,
+    pub broker: Broker,
+    pub database_url: String,
+    pub folder: PathBuf,
+    pub emulator: Emulator,
+    pub rooms: usize,
+    bridge: Child,
+    _clock: Clock,
+}
+
+impl Works {
+    /// Starts everything and waits until messages flow.
+    pub async fn start(setup: Setup) -> Self {
+        talkback::tls::install_ring();
+        let folder = folder(setup.story);
+        let ledger = Arc::new(Ledger::open(folder.join("pids")).unwrap());
+        let bots = (0..setup.rooms).map(|n| Bot {
+            bot_id: bot(n),
+            group_id: group(n),
+            name: "Talkback".into(),
+            callback_url: None,
+        });
+        let config = SimConfig { bots: bots.collect(), access_token: Some(MEMBER.into()), port: 0 };
+        let (database_url, vhost, sim, emulator) =
+            tokio::join!(new_database(), Vhost::new(), Sim::start(config), Emulator::start(&folder, &ledger));
+        let sim = sim.unwrap();
+        for number in 0..setup.rooms {
+            sim.set_callback_url(&bot(number), format!("{}/groupme/callback/{TOKEN}", emulator.url()));
+        }
+        sim.fault(Fault::always(What::Slow(SLOW)));
+        let launch = Launch {
+            environment: environment(&setup, &database_url, &vhost.url, &sim),
+            runtime: format!("{}/.rt", emulator.url()),
+            folder: folder.clone(),
+            ledger: Arc::clone(&ledger),
+        };
+        let counts = [
+            ("send", 2),
+            ("groupme-callback", 2),
+            ("rabbitmq-consumer", 1),
+            ("dispatcher", setup.dispatchers),
+            ("migrate", 1),
+        ];
+        let (functions, started) = Functions::start(launch, &counts);
+        let invoker = emulator.invoker();
+        let migrated = invoker.invoke("migrate", &json!({}), PATIENCE).await;
+        assert_eq!(migrated, Some((200, json!({ "applied": [], "topology": true }))), "{}", folder.display());
+        let clock =
+            Clock(if setup.bridge_ticks { tokio::spawn(async {}) } else { tokio::spawn(tick(invoker, started)) });
+        let mut command = program(&PathBuf::from(required("TALKBACK_TEST_BIN")).join("bridge"));
+        command
+            .args(["--queue", talkback::broker::QUEUE, "--function", "rabbitmq-consumer", "--invoke", &emulator.url()])
+            .args(["--batch", &setup.batch.to_string(), "--window", "50ms", "--timeout", "2500ms"])
+            .args(if setup.bridge_ticks { ["--tick", "dispatcher=60s"].as_slice() } else { &[] })
+            .env("AMQP_URL", &vhost.url);
+        let bridge = start("bridge", command, &folder, &ledger);
+        let log = folder.join("bridge.log");
+        let ready = async || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("ready")).then_some(());
+        eventually("the bridge", ready).await;
+        let (broker, rooms) = (vhost.broker(), setup.rooms);
+        Self { sim, functions, vhost, broker, database_url, folder, emulator, rooms, bridge, _clock: clock }
+    }
+
+    /// Sends messages through their doors, spread over this time; each is pressed until its door has said yes.
+    pub fn say(self: &Arc<Self>, said: &[Message], over: Duration) -> JoinSet<()> {
+        let begun = Instant::now();
+        let mut senders = JoinSet::new();
+        for (message, number) in said.iter().cloned().zip(0_u32..) {
+            let works = Arc::clone(self);
+            let due = begun + over * number / u32::try_from(said.len()).unwrap();
+            senders.spawn(async move {
+                sleep_until(due).await;
+                message.send(&works).await;
+            });
+        }
+        senders
+    }
+
+    /// Publishes as a station's program does, and waits for the broker's word.
+    pub async fn publish(&self, key: &str, body: &Value, props: &Props) {
+        self.broker.publish(SOURCE, key, body.to_string().as_bytes(), props, true).await.unwrap();
+    }
+
+    pub async fn db(&self) -> tokio_postgres::Client {
+        connect(&self.database_url).await
+    }
+
+    /// The rows of a query with one text column.
+    pub async fn column(&self, query: &str) -> Vec<String> {
+        let rows = self.db().await.query(query, &[]).await.unwrap();
+        rows.iter().map(|row| row.get::<_, Option<String>>(0).unwrap_or_else(|| "null".to_owned())).collect()
+    }
+
+    /// Waits until a query's one column reads so.
+    pub async fn until(&self, query: &str, wanted: &[&str]) {
+        let end = Instant::now() + PATIENCE;
+        let mut look = interval(Duration::from_millis(50));
+        loop {
+            look.tick().await;
+            let found = self.column(query).await;
+            if found == wanted {
+                return;
+            }
+            assert!(
+                Instant::now() < end,
+                "{query}\nwanted {wanted:?}\nfound  {found:?}\nlogs: {}",
+                self.folder.display()
+            );
+        }
+    }
+
+    /// Ends the story in order: the bridge is told, and obeys.
+    pub async fn end(mut self) {
+        self.bridge.signal(Signal::SIGTERM);
+        let status = eventually("the end of the bridge", async || self.bridge.ended()).await;
+        assert!(status.success(), "{status}");
+        drop(self.functions);
+        self.broker.close().await;
+        self.vhost.gone().await;
+        self.sim.stop().await;
+    }
+}
+
+/// What ticks, until it is dropped.
+struct Clock(JoinHandle<()>);
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn environment(setup: &Setup, database: &str, amqp: &str, sim: &Sim) -> BTreeMap<String, String> {
+    let mut vars: BTreeMap<&str, String> = [
+        ("DATABASE_URL", database.to_owned()),
+        ("AMQP_URL", amqp.to_owned()),
+        ("TALKBACK_CONFIG", configuration(setup)),
+        ("TALKBACK_DATA_KEYS", format!("k1:{}", STANDARD.encode([7; 32]))),
+        ("TALKBACK_LOOKUP_KEY", STANDARD.encode([9; 32])),
+        ("TALKBACK_SEND_KEYS", format!("tests:{}:standard|standard.*:urgent:rooms", sha256(KEY))),
+        ("GROUPME_CALLBACK_TOKEN", TOKEN.to_owned()),
+        ("GROUPME_API_URL", sim.api_url()),
+        ("GROUPME_IMAGE_URL", sim.image_url()),
+        ("RUST_LOG", "info".to_owned()),
+    ]
+    .into();
+    if setup.readable {
+        vars.insert("GROUPME_ACCESS_TOKEN", MEMBER.to_owned());
+    }
+    vars.extend(setup.vars.iter().cloned());
+    vars.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Invokes the dispatcher again and again, once for each of its processes. The emulator never says that a process
+/// died with an invocation; Lambda does. So an invocation is left alone when another process has started.
+async fn tick(invoker: Invoker, mut started: tokio::sync::mpsc::UnboundedReceiver<&'static str>) {
+    let mut turns = JoinSet::new();
+    while let Some(function) = started.recv().await {
+        if function == "dispatcher" {
+            let invoker = invoker.clone();
+            turns.spawn(async move {
+                let event = json!({
+                    "version": "0", "id": "0", "detail-type": "Scheduled Event", "source": "aws.events",
+                    "account": "123456789012", "time": "2026-01-01T00:00:00Z", "region": "us-east-1", "resources": [],
+                    "detail": {},
+                });
+                while let Some((status, _)) = invoker.invoke("dispatcher", &event, PATIENCE).await {
+                    // A failed one comes again, as the next minute would, but not at once.
+                    if status != 200 {
+                        sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// Asks again and again until the answer is there.
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    let mut look = interval(Duration::from_millis(10));
+    loop {
+        look.tick().await;
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < end, "waited in vain: {what}");
+    }
+}
