@@ -75,13 +75,15 @@ impl Relay {
             Some(reason) => json!({ "status": "failure", "message_id": due.given_uid, "reason": reason }),
         };
         let Some(broker) = &self.broker else { return Ok(Given::No) };
+        // RabbitMQ's direct reply-to is no queue: what is mandatory comes back as unroutable although it was delivered.
+        let mandatory = !queue.starts_with("amq.rabbitmq.reply-to.");
         let props = Props { correlation_id: due.correlation_id.clone(), ..Props::default() };
         for attempt in 0..TRIES {
             if attempt > 0 && Instant::now() >= until {
                 return Ok(Given::NotYet);
             }
             let started = Instant::now();
-            let published = broker.publish("", queue, body.to_string().as_bytes(), &props, true).await;
+            let published = broker.publish("", queue, body.to_string().as_bytes(), &props, mandatory).await;
             let error = published.as_ref().err().map(ToString::to_string);
             self.note(due, "amqp", "reply", None, started, &body, error.as_deref()).await?;
             match published {
