@@ -118,6 +118,35 @@ async fn a_message_that_never_will_be_posted_is_answered_with_failure_and_why() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_refused_at_the_door_is_answered_with_failure_and_why() {
+    let (vhost, station) = with_broker(Setup::default()).await;
+    let (empty, reused) = (uid(), uid());
+    let nothing = json!({ "body": "", "wbor_message_id": empty });
+    let broken = Station::raw_message("source.standard", b"no JSON", json!({}));
+    let batch = [
+        asking(Station::message("source.standard", &nothing), "answers", "0"),
+        asking(broken, "answers", "1"),
+        standard(&reused, "the first"),
+        asking(standard(&reused, "another"), "answers", "2"),
+    ];
+    station.take_in(&batch).await;
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        let (answer, correlation) = vhost.answer("answers").await;
+        assert_eq!(answer["status"], "failure");
+        answers.push((correlation.unwrap(), answer["reason"].clone(), answer["message_id"].clone()));
+    }
+    assert_eq!(answers[0], ("0".to_owned(), json!("no_body"), json!(empty)));
+    assert_eq!((&answers[1].0[..], &answers[1].1), ("1", &json!("not_json")));
+    assert_eq!(answers[2], ("2".to_owned(), json!("uid_reused"), json!(reused)));
+    assert_eq!(station.column(CALLS).await, ["reply ok -"; 3]);
+    // The first has not been answered by this, nor is it: nobody asked.
+    assert_eq!(station.column("select coalesce(answer, '-') from messages").await, ["-"]);
+    station.end().await;
+    vhost.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_names_the_message_as_its_producer_wrote_it() {
     let (vhost, mut station) = with_broker(Setup::default()).await;
     station.start_dispatcher();

@@ -140,7 +140,7 @@ async fn a_mixed_run(station: &mut Station) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     assert_eq!(client.post(url).body(MEMBERS_WORDS).send().await.unwrap().status(), 404);
     station.until("select count(*)::text from deliveries where state = 'confirmed'", &["5"]).await;
-    station.until("select count(*)::text from api_calls where operation in ('ack', 'reply')", &["2"]).await;
+    station.until("select count(*)::text from api_calls where operation in ('ack', 'reply')", &["3"]).await;
     station.until("select count(*)::text from messages where answer in ('due', 'giving')", &["0"]).await;
     station.stop_dispatcher().await;
 }
