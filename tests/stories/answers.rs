@@ -34,6 +34,13 @@ pub fn listeners_text(uid: &str, text: &str) -> Value {
     Station::message("source.twilio.sms.incoming", &body)
 }
 
+/// A station whose front end waits. Its dispatcher stays long: three tries that fail are not cut in two by the end of a
+/// minute, after which the rest would wait for half of one.
+pub fn waiting_for(front_end: &FrontEnd) -> Setup {
+    let lanes = "stay_unknown_deadline = \"60s\"".to_owned();
+    Setup { lanes, vars: vec![("ACK_URL", front_end.url())], ..Setup::default() }
+}
+
 /// A station with a broker, on which the queue `answers` waits.
 async fn with_broker(setup: Setup) -> (Vhost, Station) {
     let vhost = Vhost::new().await;
@@ -243,10 +250,10 @@ async fn the_front_end_is_told_once_of_each_text_that_was_posted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_acknowledgement_that_fails_three_times_is_given_up_and_the_text_is_posted_once() {
     let front_end = FrontEnd::answering(&[500]).await;
-    let mut station = Station::with(Setup { vars: vec![("ACK_URL", front_end.url())], ..Setup::default() }).await;
+    let mut station = Station::with(waiting_for(&front_end)).await;
     station.start_dispatcher();
     let text = listeners_text(&uid(), "hello");
-    station.consume(std::slice::from_ref(&text)).await;
+    station.take_in(std::slice::from_ref(&text)).await;
     station.until("select answer from messages", &["failed"]).await;
     assert_eq!(front_end.heard().len(), 3);
     station.until("select state from deliveries", &["confirmed"]).await;
@@ -255,7 +262,7 @@ async fn an_acknowledgement_that_fails_three_times_is_given_up_and_the_text_is_p
     assert_eq!(station.sim.posts().len(), 1);
     assert_eq!(front_end.heard().len(), 3);
     // The front end publishes the text again, since it heard nothing: it is told, and nothing is posted.
-    station.consume(&[text]).await;
+    station.take_in(&[text]).await;
     station.start_dispatcher();
     station.until("select count(*)::text from api_calls where operation = 'ack'", &["6"]).await;
     assert_eq!(station.sim.posts().len(), 1);

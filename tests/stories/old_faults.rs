@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use talkback::broker::{Exchange, ExchangeKind, QUEUE};
 use uuid::Uuid;
 
-use crate::answers::{asking, listeners_text};
+use crate::answers::{asking, listeners_text, waiting_for};
 use crate::front_end::FrontEnd;
 use crate::station::{BOT, GROUP, Setup, Station, dressed};
 use crate::vhost::Vhost;
@@ -127,7 +127,7 @@ async fn a_rate_limit_loses_nothing_and_nobody_is_told_success_before_it_is_post
     station.sim.fault(Fault::always(status(429)));
     station.consume(&[asking(standard("patience"), "answers", "c-1")]).await;
     station.until("select distinct outcome from api_calls", &["limited"]).await;
-    assert_eq!(station.column("select state from deliveries").await, ["queued"]);
+    assert_eq!(station.column("select answer from messages").await, ["due"]);
     assert_eq!(vhost.broker.depth("answers").await.unwrap(), 0);
     station.sim.clear_faults();
     let (answer, _) = vhost.answer("answers").await;
@@ -152,10 +152,10 @@ async fn the_same_uid_twice_is_one_post() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_acknowledgement_that_failed_posts_nothing_twice() {
     let front_end = FrontEnd::answering(&[500]).await;
-    let mut station = Station::with(Setup { vars: vec![("ACK_URL", front_end.url())], ..Setup::default() }).await;
+    let mut station = Station::with(waiting_for(&front_end)).await;
     station.start_dispatcher();
     let text = listeners_text(&uid(), "hello");
-    station.consume(std::slice::from_ref(&text)).await;
+    station.take_in(std::slice::from_ref(&text)).await;
     station.until("select answer from messages", &["failed"]).await;
     station.consume(&[text]).await;
     station.until("select state from deliveries", &["confirmed"]).await;

@@ -33,7 +33,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Setup {
     /// TOML of rooms and routes.
     pub rooms: String,
-    /// Lines that go into `[lanes]`.
+    /// Lines that go into `[lanes]`, instead of the usual ones of their keys.
     pub lanes: String,
     /// Further environment.
     pub vars: Vec<(&'static str, String)>,
@@ -121,6 +121,16 @@ poll = "50ms"
 statement_timeout = "1500ms"
 "#;
 
+/// The usual `[lanes]`, with other lines for some keys.
+fn lanes(others: &str) -> String {
+    let key = |line: &str| line.split('=').next().unwrap_or("").trim().to_owned();
+    let others: Vec<&str> = others.lines().collect();
+    let usual =
+        LANES.lines().filter(|line| line.trim().is_empty() || !others.iter().any(|other| key(other) == key(line)));
+    let lines: Vec<&str> = usual.chain(others.iter().copied()).collect();
+    lines.join("\n")
+}
+
 pub struct Station {
     pub sim: Sim,
     pub settings: Settings,
@@ -191,7 +201,7 @@ impl Station {
         let sim = Sim::start(SimConfig { bots, access_token: Some(MEMBER.into()), port: 0 }).await.unwrap();
         let mut vars: HashMap<String, String> = [
             ("DATABASE_URL", database_url.clone()),
-            ("TALKBACK_CONFIG", format!("{}\n{LANES}{}", setup.rooms, setup.lanes)),
+            ("TALKBACK_CONFIG", format!("{}\n{}", setup.rooms, lanes(&setup.lanes))),
             ("TALKBACK_DATA_KEYS", format!("k1:{}", STANDARD.encode([7; 32]))),
             ("TALKBACK_LOOKUP_KEY", STANDARD.encode([9; 32])),
             ("TALKBACK_SEND_KEYS", format!("tests:{}:standard|standard.*|ups.*:urgent:rooms", sha256(KEY))),
