@@ -3,7 +3,9 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::station::{BOT, GROUP, OTHER_BOT, OTHER_GROUP, Setup, Station, TOKEN, two_rooms, usual_rooms};
+use talkback::relay::dispatch::Budget;
+
+use crate::station::{BOT, GROUP, OTHER_BOT, OTHER_GROUP, PATIENCE, Setup, Station, TOKEN, two_rooms, usual_rooms};
 
 fn client() -> Client {
     Client::builder().no_proxy().build().unwrap()
@@ -340,5 +342,20 @@ async fn the_members_see_a_pong_within_the_callback_itself() {
     let calls = "select coalesce(room, '-') || ' ' || outcome from api_calls";
     assert_eq!(station.column(calls).await, ["staff posted"]);
     assert_eq!(station.sim.posts()[0].bot_id.as_deref(), Some(BOT));
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_dispatcher_works_the_callback_leaves_the_answer_to_it() {
+    let lanes = "stay_unknown_deadline = \"50s\"".to_owned();
+    let station = Station::with(Setup { lanes, ..Setup::default() }).await;
+    let dispatcher = station.relay("dispatcher");
+    dispatcher.store.seen("dispatcher").await.unwrap();
+    station.sim.say(GROUP, "7", "Ada", "!ping").await;
+    station.until("select state from deliveries", &["queued"]).await;
+    station.sim.wait_for_callbacks(|attempts| attempts.iter().any(|a| a.status == Some(200)), PATIENCE).await.unwrap();
+    assert!(station.sim.posts().is_empty(), "GroupMe would have to wait for its own answer");
+    dispatcher.dispatch(&Budget::door(PATIENCE, None, dispatcher.room_names())).await.unwrap();
+    assert_eq!(station.texts(), ["!ping", "pong"]);
     station.end().await;
 }
