@@ -16,6 +16,7 @@ struct Part {
     room: String,
     prio: i16,
     qseq: i64,
+    delivery_state: String,
     state: String,
     accepted_at: f64,
     n: i16,
@@ -26,6 +27,7 @@ struct Part {
 
 const PARTS: &str = "
 select d.id, d.uid, d.room, d.prio, d.qseq, d.state, extract(epoch from m.accepted_at)::float8, p.n, p.text, p.attempt,
+       p.state,
        array(select a.attempt from api_calls a where a.delivery = p.delivery and a.part = p.n and a.operation = 'post'
                and a.outcome in ('posted', 'unknown') order by a.attempt)
 from messages m join deliveries d using (uid) join parts p on p.delivery = d.id order by d.room, d.qseq, p.n";
@@ -41,6 +43,8 @@ pub struct Reckoning {
     pub parts: usize,
     /// Calls of which nobody learnt at once how they ended: their caller was killed, or frozen for a while.
     pub hits: usize,
+    /// Parts whose callback was lost, with its repeat: nobody can confirm them by callback.
+    pub untold: usize,
     pub lost: Vec<String>,
     pub doubled: Vec<String>,
     pub disordered: Vec<String>,
@@ -67,7 +71,7 @@ impl Reckoning {
 
     /// The figures, and each fault.
     pub fn told(&self) -> String {
-        let mut told = format!("{} messages, {} parts, {} hits", self.messages, self.parts, self.hits);
+        let mut told = format!("{} messages, {} parts, {} hits, {} untold", self.messages, self.parts, self.hits, self.untold);
         for (name, list) in self.faults() {
             write!(told, ", {} {name}", list.len()).unwrap();
         }
@@ -103,12 +107,13 @@ impl Works {
                 room: row.get(2),
                 prio: row.get(3),
                 qseq: row.get(4),
-                state: row.get(5),
+                delivery_state: row.get(5),
                 accepted_at: row.get(6),
                 n: row.get(7),
                 text: row.get(8),
                 attempts: row.get(9),
-                recorded: row.get(10),
+                state: row.get(10),
+                recorded: row.get(11),
             })
             .collect();
         let hits = self.column(HITS).await[0].parse().unwrap();
@@ -123,15 +128,21 @@ impl Works {
             reckoning.room(&room, &lines, overlap);
         }
         let told = self.lines_told();
+        // A line whose callback was lost, with its repeat, cannot confirm by callback.
+        let lost = |part: &Part| part.state == "unconfirmed" && told.get(part.text.trim()) == Some(&false);
+        let untold: HashSet<i64> = parts.iter().filter(|part| lost(part)).map(|part| part.delivery).collect();
         for part in &parts {
             let all: Vec<i32> = (1..=part.attempts).collect();
             let who = part.named();
             if part.recorded != all || all.is_empty() {
                 reckoning.unrecorded.push(format!("{who}: {} attempts, rows {:?}", part.attempts, part.recorded));
             }
-            // A line whose callback was lost, with its repeat, cannot confirm by callback.
-            if part.state != "confirmed" && (part.state != "unconfirmed" || told.get(part.text.trim()) != Some(&false)) {
+            reckoning.untold += usize::from(lost(part));
+            if part.state != "confirmed" && !lost(part) {
                 reckoning.unconfirmed.push(format!("{who}: {}", part.state));
+            }
+            if part.delivery_state != "confirmed" && !(untold.contains(&part.delivery) && part.delivery_state == "unconfirmed") {
+                reckoning.unconfirmed.push(format!("{who}: its delivery is {}", part.delivery_state));
             }
         }
         reckoning

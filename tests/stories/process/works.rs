@@ -67,9 +67,9 @@ impl Default for Setup {
 
 /// The times of design.md, by ten to fifteen; a killed process's lease is over before the next kill of its kind.
 const LANES: [(&str, &str); 14] = [
-    ("lease", "\"1500ms\""),
-    ("http", "\"700ms\""),
-    ("margin", "\"200ms\""),
+    ("lease", "\"800ms\""),
+    ("http", "\"400ms\""),
+    ("margin", "\"100ms\""),
     ("window", "\"1s\""),
     ("unconfirmed_after", "\"12s\""),
     ("pause_min", "\"50ms\""),
@@ -79,7 +79,7 @@ const LANES: [(&str, &str); 14] = [
     ("set_aside_delays", "[\"1s\", \"1s\", \"1s\"]"),
     ("stay_unknown_deadline", "\"2s\""),
     ("poll", "\"50ms\""),
-    ("statement_timeout", "\"1200ms\""),
+    ("statement_timeout", "\"700ms\""),
     ("retry_ttl", "\"500ms\""),
 ];
 
