@@ -1,7 +1,8 @@
 //! RabbitMQ: the topology, publishing that is confirmed, taking one message by hand, and proof that the way through the
 //! stamp queue works. Everything has a limit; no error holds the URL, a credential or a body.
 //!
-//! lapin logs a returned message with its body, at `warn`: a subscriber must turn the target `lapin` off ([`QUIET`]).
+//! lapin logs a returned message with its body, at `warn`: [`crate::telemetry`] leaves the target `lapin` out, and any
+//! other subscriber must turn it off ([`QUIET`]).
 pub mod amazon;
 mod connection;
 mod error;
@@ -26,7 +27,7 @@ pub use probe::Health;
 pub use props::{HeaderValue, Props};
 pub use topology::{DEAD, Exchange, ExchangeKind, PROBE, QUEUE, RELAY, RETRY, STAMP};
 
-/// Filter directives for a log subscriber, to be added after what `RUST_LOG` says: see the module's page.
+/// Filter directives for a log subscriber that is not [`crate::telemetry`]'s, to be added after what `RUST_LOG` says.
 pub const QUIET: &str = "lapin=off";
 
 /// How long the broker may take.

@@ -73,17 +73,16 @@ impl DeliveryState {
             Confirmed, Expired, Failed, Held, Queued, Scheduled, Sending, Sent, Unconfirmed, Withdrawn,
         };
         match self {
-            // To `sent` from nearly everywhere: a producer's own record of the post settles the delivery.
-            Queued => &[Sending, Scheduled, Held, Expired, Withdrawn, Sent],
-            Scheduled | Held => &[Queued, Withdrawn, Expired, Sent],
+            // To `sent` from nearly everywhere: a producer's own record of the post settles the delivery, and so does an
+            // answer that came late. To `confirmed` and `unconfirmed` likewise: the room shows it, whatever we thought.
+            Queued => &[Sending, Scheduled, Held, Expired, Withdrawn, Sent, Confirmed, Unconfirmed, Failed],
+            Scheduled | Held => &[Queued, Withdrawn, Expired, Sent, Confirmed, Unconfirmed],
             // `withdrawn`: the rest of its parts is not posted. `scheduled`, `held`: set aside.
             Sending => &[Queued, Sent, Confirmed, Unconfirmed, Failed, Withdrawn, Scheduled, Held],
             Sent => &[Confirmed, Unconfirmed],
-            // To `queued` from here and below: a person replays it.
-            Unconfirmed => &[Sent, Confirmed, Queued],
-            // To `confirmed`: it was already in the room when it was withdrawn.
-            Withdrawn => &[Sent, Confirmed, Queued],
-            Failed | Expired => &[Queued, Sent],
+            // To `queued` from here and below: a person replays it. To `failed`: a late answer refused it.
+            Unconfirmed => &[Sent, Confirmed, Queued, Failed],
+            Withdrawn | Failed | Expired => &[Sent, Confirmed, Unconfirmed, Queued],
             Confirmed => &[],
         }
     }
@@ -273,17 +272,19 @@ mod tests {
 
     use super::*;
 
-    /// The allowed changes once more, in the words of the design page; every pair not named here is forbidden.
+    /// The allowed changes once more, in the words of the design page, then what the statements of the store add to
+    /// them; every pair not named here is forbidden.
     const ALLOWED: &str = "
         queued -> sending scheduled held expired withdrawn
         scheduled held -> queued withdrawn expired
         sending -> queued sent confirmed unconfirmed failed withdrawn
         sending -> scheduled held
         sent -> confirmed unconfirmed
-        unconfirmed -> sent confirmed queued
+        unconfirmed -> sent confirmed queued failed
         withdrawn -> sent confirmed
         failed expired withdrawn -> queued
-        queued held sending withdrawn expired scheduled failed -> sent";
+        queued -> failed
+        queued held sending withdrawn expired scheduled failed -> sent confirmed unconfirmed";
 
     #[test]
     fn a_delivery_changes_only_as_the_table_says_over_every_pair() {

@@ -11,6 +11,7 @@ pub mod dispatch;
 mod lane;
 pub mod pause;
 pub mod plan;
+mod strike;
 mod tell;
 pub mod tend;
 
@@ -108,7 +109,7 @@ impl Relay {
     }
 
     /// Changes when the room's address, group or token changes.
-    fn fingerprint(&self, room: &Room) -> Vec<u8> {
+    pub(crate) fn fingerprint(&self, room: &Room) -> Vec<u8> {
         use secrecy::ExposeSecret as _;
         let token = self.settings.groupme.access_token.as_ref().map_or("", |t| t.expose_secret());
         let value = format!("{}\n{}\n{}\n{}", room.channel, room.bot_id.expose_secret(), room.group, token);

@@ -5,6 +5,7 @@
 pub mod accept;
 pub mod answers;
 pub mod connection;
+mod forget;
 pub mod hear;
 pub mod lanes;
 pub mod look_up;
@@ -15,3 +16,25 @@ pub mod rooms;
 pub mod sweep;
 
 pub use connection::{Store, StoreError};
+
+/// A statement by its name: it is prepared with parameters, so its text never holds a value.
+pub type Statement = (&'static str, &'static str);
+
+/// Every statement that the relay makes again and again, for the tests that look at their plans.
+#[must_use]
+pub fn statements() -> Vec<Statement> {
+    [
+        accept::STATEMENTS,
+        answers::STATEMENTS,
+        connection::STATEMENTS,
+        forget::STATEMENTS,
+        hear::STATEMENTS,
+        lanes::statements::STATEMENTS,
+        look_up::STATEMENTS,
+        records::STATEMENTS,
+        rejected::STATEMENTS,
+        rooms::STATEMENTS,
+        sweep::STATEMENTS,
+    ]
+    .concat()
+}

@@ -39,20 +39,23 @@ pub fn init(function: &'static str) {
 /// The layer that `init` installs, for a writer of one's own.
 ///
 /// Only what this program itself logs is let through below the level info, whatever the filter says: at debug and
-/// trace the Lambda runtime, the broker's and the database's clients write out payloads and credentials. Spans carry
-/// the fields that say what a line is about, so they are kept also where the filter asks for warnings alone.
+/// trace the Lambda runtime, the broker's and the database's clients write out payloads and credentials. lapin is not
+/// let through at all: a message that no queue takes it logs with its body, as a warning; what went wrong with the
+/// broker we log ourselves. Spans carry the fields that say what a line is about, so they are kept also where the
+/// filter asks for warnings alone.
 pub fn layer<S, W>(function: &'static str, filter: EnvFilter, writer: W) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let own_crate = function.replace('-', "_");
-    let own = move |metadata: &Metadata<'_>| {
-        let name = metadata.target().split("::").next();
-        name == Some("talkback") || name == Some(own_crate.as_str())
+    let may_speak = move |metadata: &Metadata<'_>| match metadata.target().split("::").next() {
+        Some("lapin") => false,
+        Some(name) if name == "talkback" || name == own_crate => true,
+        _ => *metadata.level() <= Level::INFO,
     };
     let spans = filter_fn(|metadata| metadata.is_span() && *metadata.level() <= Level::INFO);
-    let discreet = filter_fn(move |metadata| *metadata.level() <= Level::INFO || own(metadata));
+    let discreet = filter_fn(may_speak);
     let filter =
         filter.or(spans.with_max_level_hint(LevelFilter::INFO)).and(discreet.with_max_level_hint(LevelFilter::TRACE));
     lines::JsonLines::new(function, writer).with_filter(filter)

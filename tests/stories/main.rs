@@ -2,11 +2,24 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 #![expect(unreachable_pub, reason = "a test binary has no public interface")]
 
+mod answers;
+mod callback;
+mod events;
+mod front_end;
 mod lanes;
 mod main_job;
+mod migrations;
+mod old_faults;
 mod order;
+mod plans;
+mod privacy;
 mod process;
+mod records;
+mod retention;
+mod reviewed;
+mod rules;
 mod send_door;
 mod send_health;
 mod send_look_up;
 mod station;
+mod vhost;

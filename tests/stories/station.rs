@@ -10,8 +10,11 @@ use groupme_sim::{Bot, Line, Sim, SimConfig};
 use lambda_http::RequestExt as _;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
+use talkback::amqp_event::read_event;
 use talkback::config::Settings;
+use talkback::delivery::DeliveryState;
 use talkback::relay::Relay;
+use talkback::relay::batch::Counts;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -19,6 +22,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 pub const BOT: &str = "b07e57b07e57b07e57b07e57aa";
 pub const GROUP: &str = "90210";
 pub const TOKEN: &str = "callback-token-of-the-tests";
+pub const OTHER_BOT: &str = "0ff1ce0ff1ce0ff1ce0ff1ceaa";
+pub const OTHER_GROUP: &str = "77701";
 pub const MEMBER: &str = "members-access-token-of-the-tests";
 pub const KEY: &str = "key-of-the-tests";
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -86,6 +91,16 @@ pattern = "notification.#"
 rooms = ["staff"]
 "#
     )
+}
+
+/// A second room, `tech`, with a bot and a group of its own; what comes by `source.#` goes to both.
+pub fn two_rooms() -> Setup {
+    let both = usual_rooms("20ms", 3)
+        .replace("\"source.#\"\nrooms = [\"staff\"]", "\"source.#\"\nrooms = [\"staff\", \"tech\"]");
+    let rooms = format!(
+        "{both}\n[[rooms]]\nname = \"tech\"\nbot_id = \"{OTHER_BOT}\"\ngroup = \"{OTHER_GROUP}\"\npace = \"20ms\"\n"
+    );
+    Setup { rooms, bots: vec![(OTHER_BOT.to_owned(), OTHER_GROUP.to_owned())], ..Setup::default() }
 }
 
 /// The times of design.md, by ten to twenty.
@@ -252,6 +267,12 @@ impl Station {
         rabbitmq_consumer::handle(&relay, LambdaEvent::new(Self::batch(messages), Context::default())).await.unwrap()
     }
 
+    /// Takes a batch in as the consumer does, and posts nothing.
+    pub async fn take_in(&self, messages: &[Value]) -> Counts {
+        let records = read_event(&Self::batch(messages)).unwrap();
+        self.relay("rabbitmq-consumer").take_in(records, jiff::Timestamp::now()).await.unwrap()
+    }
+
     /// Keeps a dispatcher at work until the story ends, minute by minute.
     pub fn start_dispatcher(&mut self) {
         let relay = self.relay("dispatcher");
@@ -267,6 +288,14 @@ impl Station {
             }
         });
         self.dispatcher = Some((stop, task));
+    }
+
+    /// Lets the dispatcher finish what it does; then nothing happens any more by itself.
+    pub async fn stop_dispatcher(&mut self) {
+        if let Some((stop, task)) = self.dispatcher.take() {
+            stop.store(true, Ordering::Relaxed);
+            task.await.unwrap();
+        }
     }
 
     pub async fn db(&self) -> tokio_postgres::Client {
@@ -291,6 +320,17 @@ impl Station {
         }
     }
 
+    /// A query's single text column.
+    pub async fn column(&self, query: &str) -> Vec<String> {
+        let rows = self.db().await.query(query, &[]).await.unwrap_or_else(|e| panic!("{query}: {e}"));
+        rows.iter().map(|row| row.get::<_, Option<String>>(0).unwrap_or("null".into())).collect()
+    }
+
+    /// The bodies that the room shows, in order, without their dress.
+    pub fn said(&self) -> Vec<String> {
+        self.texts().iter().map(|t| t.split('"').nth(1).unwrap_or(t).to_owned()).collect()
+    }
+
     /// The texts shown in the room, in order.
     pub fn texts(&self) -> Vec<String> {
         texts(&self.sim.lines(GROUP))
@@ -305,15 +345,33 @@ impl Station {
         self.sim.lines(GROUP)
     }
 
-    /// Ends the story: nothing that GroupMe would not take was asked of it.
+    /// Ends the story: nothing that GroupMe would not take was asked of it, and no delivery changed in a way that the
+    /// table of changes does not allow.
     pub async fn end(mut self) {
-        if let Some((stop, task)) = self.dispatcher.take() {
-            stop.store(true, Ordering::Relaxed);
-            task.await.unwrap();
-        }
+        self.stop_dispatcher().await;
+        self.check_changes().await;
         let complaints = self.sim.complaints();
         assert!(complaints.is_empty(), "{complaints:?}");
         self.sim.stop().await;
+    }
+
+    /// Every change of a delivery's state is one that the table allows, and follows from the change before it.
+    async fn check_changes(&self) {
+        let rows = self
+            .db()
+            .await
+            .query("select delivery, old_state, new_state, cause from delivery_events order by delivery, id", &[])
+            .await
+            .unwrap();
+        let state = |word: String| DeliveryState::parse(&word).unwrap_or_else(|| panic!("no state: {word}"));
+        let mut before: HashMap<i64, DeliveryState> = HashMap::new();
+        for row in rows {
+            let (delivery, old, new): (i64, Option<String>, String) = (row.get(0), row.get(1), row.get(2));
+            let (old, new) = (old.map(state), state(new));
+            assert_eq!(before.insert(delivery, new), old, "the events of delivery {delivery} have a gap");
+            let allowed = old.is_none_or(|old| old.may_become(new));
+            assert!(allowed, "{old:?} may not become {new:?}: {}", row.get::<_, String>(3));
+        }
     }
 }
 

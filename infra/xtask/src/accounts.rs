@@ -44,9 +44,7 @@ impl Account {
             passes: false,
         }))
     }
-}
 
-impl Account {
     /// The same, but its programs may pass through folders that are closed to it.
     #[must_use]
     pub fn passing(self) -> Account {

@@ -26,11 +26,11 @@ pub fn servers() -> Result<()> {
     let mut packages = Vec::new();
     if postgres::find().is_none() {
         say("PostgreSQL is not here (no `initdb` of version 13 or later): every message and every call is kept in it.");
-        packages.push("postgresql");
+        packages.push(("postgresql", "PostgreSQL 13 or later (`initdb`, `postgres` and `psql` in PATH)"));
     }
     if rabbitmq::find().is_none() {
         say("RabbitMQ is not here (no `rabbitmq-server`): the station's programs speak to Talkback over it.");
-        packages.push("rabbitmq-server");
+        packages.push(("rabbitmq-server", "RabbitMQ 3.10 or later (`rabbitmq-server` and Erlang's `epmd` in PATH)"));
     }
     if packages.is_empty() {
         return Ok(());
@@ -73,8 +73,10 @@ pub fn cargo_deny() -> Result<PathBuf> {
     say("cargo-deny is not here: it checks what may be compiled in (bans, licenses, sources).");
     say("Its wheel on PyPI is too old for this Cargo.lock, so it is compiled once, into target/tools.");
     step(&format!("compile cargo-deny {CARGO_DENY} (some minutes)"), || {
+        // Beside the rest of a test run, and after it.
         programs::output(
-            Command::new(cargo())
+            Command::new("nice")
+                .arg(cargo())
                 .args(["install", "--quiet", "--locked", "cargo-deny", "--version", CARGO_DENY, "--root"])
                 .arg(&tools)
                 .arg("--target-dir")

@@ -71,11 +71,18 @@ fn read(arguments: &[String]) -> Result<(String, Allowed)> {
         }
     }
     let name = name.with_context(|| format!("a key needs a name: {USAGE}"))?;
-    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
-        bail!("a name is made of letters, digits, '-', '_' and '.'");
+    if name.is_empty() || name.len() > 64 || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+        bail!("a name is made of 1 to 64 letters, digits, '-', '_' and '.'");
     }
     if let Some(wrong) = allowed.sources.iter().find(|pattern| !is_pattern(pattern)) {
         bail!("{wrong:?} is no source pattern: words of letters, digits, '-' and '_', or '*' or '#', joined by dots");
+    }
+    if let Some(wrong) = allowed.sources.iter().find(|pattern| pattern.starts_with("source.")) {
+        bail!("{wrong:?}: patterns are written without their leading `source.`");
+    }
+    if let [word @ ("urgent" | "rooms" | "ok200")] = allowed.sources.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    {
+        bail!("a key for the source {word:?} alone would be read as the permission of that name");
     }
     Ok((name, allowed))
 }
@@ -108,7 +115,18 @@ mod tests {
 
     #[test]
     fn what_would_break_the_list_of_keys_is_refused() {
-        for line in ["a:b", "a,b", "", "a b", "a --sources x:y", "a --sources x,y", "a --sources", "a --loud"] {
+        for line in [
+            "a:b",
+            "a,b",
+            "",
+            "a b",
+            "a --sources x:y",
+            "a --sources x,y",
+            "a --sources source.x",
+            "a --sources urgent",
+            "a --sources",
+            "a --loud",
+        ] {
             assert!(read(&words(line)).is_err(), "{line:?}");
         }
     }

@@ -7,6 +7,7 @@ pub mod checkout;
 pub mod children;
 pub mod http;
 pub mod install;
+mod interrupt;
 pub mod key;
 pub mod pids;
 pub mod ports;

@@ -1,12 +1,11 @@
 //! `cargo xtask …`: everything that is done with this project by hand.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail};
 use xtask::{key, progress, publish, test, up};
 
-const USAGE: &str = "\
-    cargo xtask up        the whole relay on this machine
+const USAGE: &str = "    cargo xtask up        the whole relay on this machine
     cargo xtask test      everything that is checked, on servers of its own
     cargo xtask key       makes a key for POST /send
     cargo xtask publish   publishes a message to the running relay's broker";
@@ -30,7 +29,7 @@ fn main() -> ExitCode {
         }
         progress::say(format!("error: {what}"));
     }
-    progress::flush();
+    progress::flush(Duration::from_secs(2));
     if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -39,6 +38,6 @@ fn run(command: &str, arguments: &[String]) -> Result<()> {
         "up" => up::run(arguments),
         "key" => key::run(arguments),
         "publish" => publish::run(arguments),
-        _ => bail!("what shall be done? One of\n{USAGE}"),
+        _ => bail!("the word after `cargo xtask` must be one of those above\n{USAGE}"),
     }
 }

@@ -33,19 +33,31 @@ fn printer() -> &'static SyncSender<Out> {
     })
 }
 
-/// Prints one line.
+/// Prints one line, if whoever reads has kept up so far.
 pub fn say(line: impl Into<String>) {
     match printer().try_send(Out::Line(line.into())) {
         Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
     }
 }
 
-/// Waits until what was said so far is printed, at most two seconds.
-pub fn flush() {
+/// Prints one line, and waits for whoever reads: for what may not be missed.
+pub fn print(line: impl Into<String>) {
+    drop(printer().send(Out::Line(line.into())));
+}
+
+/// Waits until what was said so far is printed, at most so long.
+pub fn flush(patience: Duration) {
+    let deadline = Instant::now() + patience;
     let (done, printed) = sync_channel(1);
-    if printer().try_send(Out::Flush(done)).is_ok() {
-        let _ = printed.recv_timeout(Duration::from_secs(2));
+    let mut order = Out::Flush(done);
+    while let Err(TrySendError::Full(again)) = printer().try_send(order) {
+        if Instant::now() > deadline {
+            return;
+        }
+        order = again;
+        thread::sleep(Duration::from_millis(10));
     }
+    let _ = printed.recv_timeout(deadline.saturating_duration_since(Instant::now()));
 }
 
 /// Does one step of the work and says what it is and how long it took.

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{cargo, up};
+use crate::up;
 
 /// How to call it.
 pub const USAGE: &str = "cargo xtask publish KEY JSON|FILE";
@@ -30,10 +30,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let record: Value = serde_json::from_str(&record).context("up.json is damaged")?;
     let amqp_url = record.get("amqp_url").and_then(Value::as_str).context("up.json names no broker")?;
 
-    // The bridge is the one tool here that speaks AMQP; `up` has built it.
-    let built = cargo::build(&["--quiet", "--package", "bridge"])?;
-    let bridge = built.get("bridge").context("the build made no program `bridge`")?;
-    let mut child = Command::new(bridge)
+    // The bridge is the one tool here that speaks AMQP.
+    let mut child = Command::new(up::bridge_file())
         .args(["publish", "--exchange", "source_exchange", "--key", key])
         .env("AMQP_URL", amqp_url)
         .stdin(Stdio::piped())

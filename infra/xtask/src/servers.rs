@@ -30,7 +30,7 @@ use std::{fs, path::Path, thread, time::Duration, time::Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{checkout, children::Child, secrets};
+use crate::{checkout, children::Child, interrupt, secrets};
 
 /// The password in this folder, made if there is none.
 fn password(dir: &Path, given: Option<String>) -> Result<String> {
@@ -55,7 +55,7 @@ fn folder(dir: &Path) -> Result<std::path::PathBuf> {
 /// Waits until a server answers.
 ///
 /// # Errors
-/// If it ends before, or does not answer in time; with the last lines of its log.
+/// If it ends before, or does not answer in time; with the last lines of its log. If we are told to stop.
 fn wait_until(
     child: &mut Child,
     log: &Path,
@@ -64,6 +64,7 @@ fn wait_until(
 ) -> Result<()> {
     let deadline = Instant::now() + patience;
     loop {
+        interrupt::check()?;
         if let Some(status) = child.ended() {
             bail!("{} ended while it started ({status}); see {}{}", child.name(), log.display(), tail(log));
         }

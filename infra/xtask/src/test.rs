@@ -8,6 +8,7 @@ use std::{
     fs::{self, File},
     process::ExitCode,
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -15,7 +16,7 @@ use summary::Summary;
 
 use crate::{
     checkout, install,
-    progress::{flush, say, step},
+    progress::{flush, print, step},
     servers::{Postgres, PostgresOptions, RabbitMq, RabbitMqOptions},
 };
 
@@ -29,10 +30,10 @@ pub fn run(arguments: &[String]) -> ExitCode {
         summary.fail(&format!("{error:#}"));
     }
     for failure in summary.failures() {
-        say(format!("failed: {failure}"));
+        print(format!("failed: {failure}"));
     }
-    say(summary.line());
-    flush();
+    print(summary.line());
+    flush(Duration::from_secs(600));
     if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

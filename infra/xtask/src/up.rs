@@ -2,10 +2,10 @@
 //! makes lies under `target/talkback`.
 
 mod functions;
-mod interrupt;
 mod lines;
 mod options;
 mod record;
+mod runtime_api;
 mod settings;
 mod station;
 
@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use options::Options;
 use station::Station;
 
-use crate::{checkout, install, pids::Ledger, ports, progress::say};
+use crate::{checkout, install, interrupt, pids::Ledger, ports, progress::say};
 
 /// How to call it.
 pub const USAGE: &str = "cargo xtask up [--fresh] [--release] [--watch] [--port N]";
@@ -23,6 +23,12 @@ pub const USAGE: &str = "cargo xtask up [--fresh] [--release] [--watch] [--port 
 /// The file in which the addresses of what runs are.
 pub fn record_file() -> PathBuf {
     record::file()
+}
+
+/// A link to the bridge that was built for what runs. (Built alone, for `publish`, it would be built anew: with other
+/// packages beside it, its dependencies have other features.)
+pub fn bridge_file() -> PathBuf {
+    checkout::station().join("bridge")
 }
 
 /// Runs the relay until it is told to stop.

@@ -9,10 +9,10 @@ use xtask::{
 
 #[expect(clippy::unwrap_used, reason = "a test that cannot make its folder has failed")]
 fn folder(name: &str) -> PathBuf {
-    // A long path, and one that only its owner may enter: sockets have short paths, accounts differ.
+    // Sockets have short paths, and scripts expect no spaces.
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
         .join(format!("{name}-{}", std::process::id()))
-        .join("a-path-that-is-longer-than-the-address-of-a-unix-socket-may-be-which-is-about-a-hundred-bytes");
+        .join("a path that has spaces, and is longer than the address of a Unix socket may be, about a hundred bytes");
     drop(fs::remove_dir_all(&dir));
     fs::create_dir_all(&dir).unwrap();
     dir

@@ -109,6 +109,8 @@ fn unfit(lanes: &Lanes) -> Vec<(&'static str, &'static str)> {
     let rules = [
         (call < lanes.lease, "lease", "must be longer than http and margin together, or no call may ever start"),
         (lanes.pause_min <= lanes.pause_max, "pause_max", "must not be shorter than pause_min"),
+        // The statements take a pause that ends more than 15 minutes from now for a clock that stepped back.
+        (lanes.pause_max <= Duration::from_mins(10), "pause_max", "must not be longer than 10m"),
         (call < lanes.stay, "stay", "must be longer than http and margin together"),
         (call < lanes.stay_unknown_deadline, "stay_unknown_deadline", "must be longer than http and margin together"),
         (lanes.statement_timeout < lanes.lease, "statement_timeout", "must be shorter than lease"),

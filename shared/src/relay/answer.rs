@@ -2,12 +2,11 @@
 //! part, up to three tries, recorded; a failed one never causes a second post.
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Relay;
-use super::dispatch::News;
 use crate::broker::{BrokerError, Props};
 use crate::store::StoreError;
 use crate::store::answers::{CallNote, Due};
@@ -18,82 +17,105 @@ const TRIES: usize = 3;
 /// The front end takes its message back after 15 s in all: three tries must fit.
 const ACK_LIMIT: Duration = Duration::from_secs(3);
 
-impl Relay {
-    /// Answers for deliveries as they finish, and tells of rooms as they are suspended, until no more can come.
-    pub(super) async fn answer_finished(&self, mut told: mpsc::UnboundedReceiver<News>) {
-        while let Some(first) = told.recv().await {
-            let mut uids = Vec::new();
-            let mut next = Some(first);
-            while let Some(news) = next {
-                match news {
-                    News::Finished(uid) => uids.push(uid),
-                    News::Suspended(room) => self.tell_suspended(&room).await,
-                    News::Took | News::NotBefore(_) => {}
-                }
-                next = told.try_recv().ok();
-            }
-            if uids.is_empty() {
-                continue;
-            }
-            if let Err(error) = self.answer(Some(&uids)).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "answers wait for the next sweep");
-            }
-        }
-    }
+/// The front end gets at least so long to answer, however little of the budget is left.
+const ACK_LEAST: Duration = Duration::from_secs(1);
 
-    /// Gives the answers that are due, of these messages or of all.
-    pub(super) async fn answer(&self, uids: Option<&[String]>) -> Result<(), StoreError> {
-        for due in self.store.take_answers(uids).await? {
-            let replied = match &due.reply_to {
-                Some(queue) => self.reply(&due, queue).await?,
-                None => true,
-            };
-            let acknowledged = if due.ack_url { self.acknowledge(&due).await? } else { true };
-            self.store.answered(&due.uid, replied && acknowledged).await?;
+/// Answers given side by side.
+const AT_ONCE: i64 = 8;
+
+/// How giving an answer ended.
+enum Given {
+    /// It was taken.
+    Yes,
+    /// It will not be.
+    No,
+    /// There was no time for another try.
+    NotYet,
+}
+
+impl Relay {
+    /// Gives the answers that are due, of these messages or of all. None is begun after `until`, and no second try:
+    /// whoever finds one half given later goes on with it.
+    pub(super) async fn answer(&self, uids: Option<&[String]>, until: Instant) -> Result<(), StoreError> {
+        if uids.is_some_and(<[String]>::is_empty) {
+            return Ok(());
+        }
+        let mut first = true;
+        // What has just finished is answered even at the end of a budget: its producer waits.
+        while first && uids.is_some() || Instant::now() < until {
+            first = false;
+            let due = self.store.take_answers(uids, AT_ONCE).await?;
+            if due.is_empty() {
+                break;
+            }
+            // Side by side: one silent address does not keep the others waiting.
+            for given in join_all(due.iter().map(|due| self.give(due, until))).await {
+                given?;
+            }
         }
         Ok(())
     }
 
-    async fn reply(&self, due: &Due, queue: &str) -> Result<bool, StoreError> {
+    async fn give(&self, due: &Due, until: Instant) -> Result<(), StoreError> {
+        let replied = match &due.reply_to {
+            Some(queue) => self.reply(due, queue, until).await?,
+            None => Given::Yes,
+        };
+        let acknowledged = if due.ack_url { self.acknowledge(due, until).await? } else { Given::Yes };
+        match (replied, acknowledged) {
+            (Given::NotYet, _) | (_, Given::NotYet) => Ok(()),
+            (Given::Yes, Given::Yes) => self.store.answered(&due.uid, true).await,
+            _ => self.store.answered(&due.uid, false).await,
+        }
+    }
+
+    async fn reply(&self, due: &Due, queue: &str, until: Instant) -> Result<Given, StoreError> {
         let body = match &due.failure {
             None => json!({ "status": "success", "message_id": due.given_uid }),
             Some(reason) => json!({ "status": "failure", "message_id": due.given_uid, "reason": reason }),
         };
-        let Some(broker) = &self.broker else { return Ok(false) };
+        let Some(broker) = &self.broker else { return Ok(Given::No) };
         let props = Props { correlation_id: due.correlation_id.clone(), ..Props::default() };
-        for _ in 0..TRIES {
+        for attempt in 0..TRIES {
+            if attempt > 0 && Instant::now() >= until {
+                return Ok(Given::NotYet);
+            }
             let started = Instant::now();
             let published = broker.publish("", queue, body.to_string().as_bytes(), &props, true).await;
             let error = published.as_ref().err().map(ToString::to_string);
             self.note(due, "amqp", "reply", None, started, &body, error.as_deref()).await?;
             match published {
-                Ok(()) => return Ok(true),
+                Ok(()) => return Ok(Given::Yes),
                 // The asker is gone, and its queue with it.
-                Err(BrokerError::Unroutable) => return Ok(false),
+                Err(BrokerError::Unroutable) => return Ok(Given::No),
                 Err(_) => {}
             }
         }
-        Ok(false)
+        Ok(Given::No)
     }
 
     /// 200: known; 404: the front end has given up waiting. Both are answers.
-    async fn acknowledge(&self, due: &Due) -> Result<bool, StoreError> {
-        let Some(url) = &self.settings.ack_url else { return Ok(true) };
+    async fn acknowledge(&self, due: &Due, until: Instant) -> Result<Given, StoreError> {
+        let Some(url) = &self.settings.ack_url else { return Ok(Given::Yes) };
         // Only a success is acknowledged: without one the front end posts by itself.
         if due.failure.is_some() {
-            return Ok(true);
+            return Ok(Given::Yes);
         }
         let body = json!({ "wbor_message_id": due.given_uid });
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(ACK_LIMIT)
             .tls_backend_preconfigured(crate::tls::web_client())
             .build()
             .map_err(|_| StoreError::Settings("the HTTP client cannot be built"))?;
-        for _ in 0..TRIES {
+        for attempt in 0..TRIES {
             let started = Instant::now();
-            let answer = client.post(url).json(&body).send().await;
+            if attempt > 0 && started >= until {
+                return Ok(Given::NotYet);
+            }
+            // A door must not stand still for an address that is silent.
+            let limit = ACK_LIMIT.min(until.saturating_duration_since(started)).max(ACK_LEAST);
+            let answer = client.post(url).timeout(limit).json(&body).send().await;
             let status = answer.as_ref().ok().map(|r| r.status().as_u16());
             let known = matches!(status, Some(200..=299 | 404));
             let error = match status {
@@ -103,10 +125,10 @@ impl Relay {
             };
             self.note(due, "http", "ack", status, started, &body, error.as_deref()).await?;
             if known {
-                return Ok(true);
+                return Ok(Given::Yes);
             }
         }
-        Ok(false)
+        Ok(Given::No)
     }
 
     #[expect(clippy::too_many_arguments, reason = "one fact each, for one row")]

@@ -31,8 +31,16 @@ pub struct Counts {
 /// What a record of the batch turned out to be.
 enum Item {
     Offer(Box<Offer>),
-    Settled(Value),
+    Settled(Settled),
     Rejected { id: Uuid, source: Option<String>, reason: &'static str, detail: String, raw: Vec<u8> },
+}
+
+/// A producer's record, as the statement takes it and as it came.
+struct Settled {
+    record: Value,
+    id: Uuid,
+    source: String,
+    raw: Vec<u8>,
 }
 
 impl Relay {
@@ -57,17 +65,39 @@ impl Relay {
             }
         }
         counts.records = settled.len();
-        if !settled.is_empty() {
-            let mark = Uuid::new_v4().to_string();
-            let batch = Value::Array(settled);
-            match self.store.settle(&batch, &mark).await {
-                // Idempotent: a doubtful one is asked again on a new connection.
-                Err(StoreError::Unavailable(_)) => self.store.settle(&batch, &mark).await?,
-                other => other?,
-            }
-        }
+        counts.rejected += self.settle(&settled).await?;
         counts.outcomes = self.accept(&offers).await?;
         Ok(counts)
+    }
+
+    /// Settles what producers recorded. A batch that the database refuses is halved until the bad one is alone, and
+    /// that one is kept. Returns how many were.
+    async fn settle(&self, records: &[Settled]) -> Result<usize, StoreError> {
+        let mark = Uuid::new_v4().to_string();
+        let mut refused = 0;
+        let mut waiting = vec![records];
+        while let Some(part) = waiting.pop().filter(|part| !part.is_empty()) {
+            let batch = Value::Array(part.iter().map(|settled| settled.record.clone()).collect());
+            let stored = match self.store.settle(&batch, &mark).await {
+                // Idempotent: a doubtful one is asked again on a new connection.
+                Err(StoreError::Unavailable(_)) => self.store.settle(&batch, &mark).await,
+                other => other,
+            };
+            match (stored, part) {
+                (Ok(()), _) => {}
+                (Err(error), [alone]) if error.is_bad_input() => {
+                    refused += 1;
+                    let (id, reason) = (alone.id.as_bytes(), "refused_by_database");
+                    self.reject(id, "rabbitmq", Some(&alone.source), reason, error.to_string(), &alone.raw).await?;
+                }
+                (Err(error), _) if error.is_bad_input() => {
+                    let (left, right) = part.split_at(part.len() / 2);
+                    waiting.extend([right, left]);
+                }
+                (Err(error), _) => return Err(error),
+            }
+        }
+        Ok(refused)
     }
 
     fn read_batch(&self, batch: Vec<AmqpRecord>, now: Timestamp) -> Vec<Item> {
@@ -75,9 +105,7 @@ impl Relay {
             .into_iter()
             .map(|record| {
                 let key = match &record {
-                    AmqpRecord::Delivery(d) => {
-                        d.routing_key(&self.settings.queue_keys).or_else(|| source::key_from_body(&d.body))
-                    }
+                    AmqpRecord::Delivery(d) => self.key_of(d),
                     AmqpRecord::Odd(_) => None,
                 };
                 (record, key)
@@ -109,6 +137,11 @@ impl Relay {
             .collect()
     }
 
+    /// The routing key, from whatever tells it.
+    pub(crate) fn key_of(&self, delivery: &Delivery) -> Option<RoutingKey> {
+        delivery.routing_key(&self.settings.queue_keys).or_else(|| source::key_from_body(&delivery.body))
+    }
+
     fn read_delivery(&self, delivery: &Delivery, key: Option<&RoutingKey>, uid: Uuid) -> Item {
         let rejected = |error: Unreadable| Item::Rejected {
             id: uid,
@@ -128,7 +161,12 @@ impl Relay {
         let reading = if blocked { Ok(self.unposted(envelope)) } else { source::read(envelope) };
         match reading {
             Err(error) => rejected(error),
-            Ok(Reading::Record(record)) => Item::Settled(self.settlement(&record, uid, &delivery.body)),
+            Ok(Reading::Record(record)) => Item::Settled(Settled {
+                record: self.settlement(&record, uid, &delivery.body),
+                id: uid,
+                source: key.as_str().to_owned(),
+                raw: delivery.body.clone(),
+            }),
             Ok(Reading::Message(message)) => Item::Offer(Box::new(Offer {
                 message: *message,
                 door: Door::RabbitMq,
@@ -202,44 +240,6 @@ impl Relay {
             "text_length": line.text_length(), "payload_sealed": STANDARD.encode(sealed),
         }))
     }
-
-    /// The bytes without the secrets we know; in JSON also without the fields that hold secrets of others.
-    pub(crate) fn strike_out(&self, raw: &[u8]) -> Vec<u8> {
-        let mut raw = match serde_json::from_slice::<Value>(raw) {
-            Ok(Value::Object(mut fields))
-                if ["bot_id", "password", "token"].iter().any(|f| fields.contains_key(*f)) =>
-            {
-                for field in ["bot_id", "password", "token"] {
-                    if let Some(value) = fields.get_mut(field) {
-                        *value = Value::from("***");
-                    }
-                }
-                Value::Object(fields).to_string().into_bytes()
-            }
-            _ => raw.to_vec(),
-        };
-        let groupme = &self.settings.groupme;
-        let bots = self.settings.rooms.iter().map(|room| &room.bot_id);
-        for secret in bots.chain(&groupme.callback_tokens).chain(&groupme.access_token) {
-            raw = without(raw, secret.expose_secret().as_bytes());
-        }
-        raw
-    }
-}
-
-fn without(raw: Vec<u8>, secret: &[u8]) -> Vec<u8> {
-    if secret.len() < 4 || !raw.windows(secret.len()).any(|w| w == secret) {
-        return raw;
-    }
-    let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw.as_slice();
-    while let Some(at) = rest.windows(secret.len()).position(|w| w == secret) {
-        out.extend_from_slice(&rest[..at]);
-        out.extend_from_slice(b"***");
-        rest = &rest[at + secret.len()..];
-    }
-    out.extend_from_slice(rest);
-    out
 }
 
 /// When the producer will post by itself: its patience counted from the stamp, since its clock may be wrong; its own

@@ -5,9 +5,10 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::Relay;
+use crate::config::Lanes;
 use crate::store::StoreError;
 
 /// How long a dispatch may go on, and for whom.
@@ -36,6 +37,13 @@ impl Budget {
         Self { until: now + time, end, rooms, lanes, poll: None }
     }
 
+    /// The same, but nothing is claimed that could not be called and recorded before the function ends. A claim that
+    /// cannot be called is worse than none: its part counts as in the air.
+    fn within(&self, lanes: &Lanes) -> Self {
+        let last = self.end.checked_sub(lanes.http + lanes.margin).unwrap_or_else(Instant::now);
+        Self { until: self.until.min(last), ..self.clone() }
+    }
+
     pub(super) fn is_over(&self) -> bool {
         Instant::now() >= self.until
     }
@@ -59,9 +67,12 @@ pub(super) enum News {
     NotBefore(Duration),
     /// A delivery is finished: its producer may wait for an answer.
     Finished(String),
-    /// The provider says that this room is wrong.
-    Suspended(String),
+    /// The provider says that a room is wrong.
+    Suspended,
 }
+
+/// The shortest time after a lane failed before another is tried: Postgres may be down.
+const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// What a dispatch did.
 #[derive(Debug, Default, Clone, Copy)]
@@ -76,68 +87,112 @@ impl Relay {
     /// # Errors
     /// The database is unavailable.
     pub async fn dispatch(&self, budget: &Budget) -> Result<Dispatched, StoreError> {
-        let (news, mut heard) = mpsc::unbounded_channel();
-        let (finished, answers) = mpsc::unbounded_channel();
-        let drained = async {
-            let result = self.run_lanes(budget, &news, &mut heard, &finished).await;
-            drop(finished);
-            result
-        };
-        let (result, (), seen) = tokio::join!(drained, self.answer_finished(answers), self.store.seen(self.function));
+        let budget = &budget.within(&self.settings.lanes);
+        let (news, heard) = mpsc::unbounded_channel();
+        let (beside, asides) = mpsc::unbounded_channel();
+        // What is to be said beside runs beside: a lane with a call in the air must never wait for it.
+        let drained = Run { relay: self, budget, news, beside, look_at: None, failure: None };
+        let (result, (), seen) =
+            tokio::join!(drained.lanes(heard), self.say_beside(asides, budget.until), self.store.seen(self.function),);
         result.and_then(|done| seen.map(|()| done))
     }
 
-    async fn run_lanes(
-        &self,
-        budget: &Budget,
-        news: &mpsc::UnboundedSender<News>,
-        heard: &mut mpsc::UnboundedReceiver<News>,
-        finished: &mpsc::UnboundedSender<News>,
-    ) -> Result<Dispatched, StoreError> {
-        let mut done = Dispatched::default();
-        let mut running = FuturesUnordered::new();
-        running.push(self.lane(budget, news.clone()));
-        loop {
-            let mut next_look = budget.poll;
-            // All news that is there, without waiting: it may widen, or say how long to sleep.
-            while let Ok(item) = heard.try_recv() {
-                match item {
-                    News::Took if running.len() < budget.lanes => running.push(self.lane(budget, news.clone())),
-                    News::Took => {}
-                    News::NotBefore(wait) => next_look = Some(next_look.map_or(wait, |n| n.min(wait))),
-                    // Told and answered beside the lanes: a call in the air must not wait for either.
-                    told @ (News::Finished(_) | News::Suspended(_)) => drop(finished.send(told)),
+    /// Answers for deliveries as they finish, and the alarm for a room that is wrong, until no more can come.
+    async fn say_beside(&self, mut asides: mpsc::UnboundedReceiver<News>, until: Instant) {
+        while let Some(aside) = asides.recv().await {
+            let (mut uids, mut suspended) = (Vec::new(), false);
+            let mut next = Some(aside);
+            while let Some(aside) = next {
+                match aside {
+                    News::Finished(uid) => uids.push(uid),
+                    News::Suspended => suspended = true,
+                    News::Took | News::NotBefore(_) => {}
                 }
+                next = asides.try_recv().ok();
             }
-            let over = budget.is_over();
-            if running.is_empty()
-                && (over || next_look.is_none_or(|wait| wait > budget.remaining() && budget.poll.is_none()))
-            {
-                return Ok(done);
+            if suspended && let Err(error) = self.tell_suspended().await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "other rooms are told by the next sweep");
             }
-            let pause =
-                next_look.unwrap_or(Duration::from_secs(1)).min(budget.remaining().max(Duration::from_millis(1)));
-            tokio::select! {
-                Some(result) = running.next(), if !running.is_empty() => match result {
-                    Ok(calls) => done.calls += calls,
-                    Err(error) if budget.poll.is_none() => return drain(running, error).await,
-                    Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "lane stopped"),
-                },
-                () = sleep(pause), if !over => {
-                    if running.len() < budget.lanes {
-                        running.push(self.lane(budget, news.clone()));
-                    }
-                }
+            if let Err(error) = self.answer(Some(&uids), until).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "answers wait for the next sweep");
             }
         }
     }
 }
 
-/// Waits for the calls in the air, then says what went wrong.
-async fn drain<F: Future<Output = Result<usize, StoreError>>>(
-    mut running: FuturesUnordered<F>,
-    error: StoreError,
-) -> Result<Dispatched, StoreError> {
-    while running.next().await.is_some() {}
-    Err(error)
+/// One dispatch at work.
+struct Run<'a> {
+    relay: &'a Relay,
+    budget: &'a Budget,
+    news: mpsc::UnboundedSender<News>,
+    beside: mpsc::UnboundedSender<News>,
+    look_at: Option<Instant>,
+    failure: Option<StoreError>,
+}
+
+impl Run<'_> {
+    async fn lanes(mut self, mut heard: mpsc::UnboundedReceiver<News>) -> Result<Dispatched, StoreError> {
+        let mut done = Dispatched::default();
+        let mut running = FuturesUnordered::new();
+        let (relay, budget, news) = (self.relay, self.budget, self.news.clone());
+        let lane = || relay.lane(budget, news.clone());
+        running.push(lane());
+        self.look_at = self.budget.poll.map(|poll| Instant::now() + poll);
+        loop {
+            // All news that is there, before anything is decided: it may widen, or say when to look again.
+            while let Ok(item) = heard.try_recv() {
+                if self.hear(item) && running.len() < self.budget.lanes {
+                    running.push(lane());
+                }
+            }
+            let open = !self.budget.is_over() && self.failure.is_none();
+            if running.is_empty() && !(open && self.look_at.is_some()) {
+                return self.failure.map_or(Ok(done), Err);
+            }
+            let look_at = self.look_at.unwrap_or(self.budget.until).min(self.budget.until);
+            tokio::select! {
+                Some(item) = heard.recv() => {
+                    if self.hear(item) && running.len() < self.budget.lanes {
+                        running.push(lane());
+                    }
+                }
+                Some(result) = running.next(), if !running.is_empty() => match result {
+                    Ok(calls) => done.calls += calls,
+                    Err(error) => self.failed(error),
+                },
+                () = sleep_until(look_at), if open && self.look_at.is_some() => {
+                    self.look_at = self.budget.poll.map(|poll| Instant::now() + poll);
+                    if running.len() < self.budget.lanes {
+                        running.push(lane());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether another lane may find something.
+    fn hear(&mut self, item: News) -> bool {
+        match item {
+            News::Took => return !self.budget.is_over() && self.failure.is_none(),
+            News::NotBefore(wait) => {
+                let at = Instant::now() + wait;
+                if at < self.budget.until {
+                    self.look_at = Some(self.look_at.map_or(at, |planned| planned.min(at)));
+                }
+            }
+            aside => drop(self.beside.send(aside)),
+        }
+        false
+    }
+
+    fn failed(&mut self, error: StoreError) {
+        if self.budget.poll.is_none() {
+            // The other lanes end first: there may be calls in the air.
+            self.failure.get_or_insert(error);
+            return;
+        }
+        tracing::warn!(error = &error as &dyn std::error::Error, "lane stopped");
+        let later = Instant::now() + AFTER_FAILURE;
+        self.look_at = self.look_at.map(|planned| planned.max(later));
+    }
 }

@@ -88,7 +88,8 @@ impl Holder<'_> {
                 Claim::Settled { how, uid } => {
                     tracing::info!(room, uid, how, "delivery settled without a call");
                     self.tell(News::Finished(uid));
-                    self.claim(None).await?
+                    // However many there are: the sweep does them in bulk.
+                    if self.budget.is_over() { Next::LetGo } else { self.claim(None).await? }
                 }
                 Claim::Look(claimed) => self.look(&claimed, since).await?,
                 Claim::Post(claimed) => {
@@ -97,7 +98,8 @@ impl Holder<'_> {
                     self.post(&claimed, since, last).await?
                 }
             };
-            if self.budget.is_over() && matches!(next, Next::Claim(Claim::Wait(_), _)) {
+            // Nothing is claimed by these: nobody is kept beyond the budget.
+            if self.budget.is_over() && matches!(next, Next::Claim(Claim::Wait(_) | Claim::Look(_), _)) {
                 next = Next::LetGo;
             }
         }
@@ -138,7 +140,8 @@ impl Holder<'_> {
         // A first part may be posted only until its producer posts by itself.
         let limit = claimed.deliver_in.map_or(lanes.http, |left| lanes.http.min(left.saturating_sub(since.elapsed())));
         if !self.may_call(since) || limit.is_zero() {
-            tracing::warn!(room = room.name, uid = claimed.uid, "claim abandoned: too late to call within the lease");
+            tracing::warn!(room = room.name, uid = claimed.uid, "claim abandoned: too late to call");
+            relay.store.abandon(&self.token, claimed).await?;
             return Ok(Next::LetGo);
         }
         let post = Post { room, text: &claimed.text, picture_url: claimed.picture_url.as_deref() };
@@ -175,21 +178,22 @@ impl Holder<'_> {
             response: call.response,
             error: call.error,
             pause: super::pause::pause(claimed.failures, after, jitter(), lanes),
+            room_fingerprint: relay.fingerprint(room),
         };
-        self.record(&report, last).await
+        self.record(report, last).await
     }
 
     /// Writes the call down; where the database died meanwhile, tries until the function must end.
-    async fn record(&self, report: &CallReport<'_>, last: bool) -> Result<Next, StoreError> {
+    async fn record(&self, mut report: CallReport<'_>, last: bool) -> Result<Next, StoreError> {
         let relay = self.relay;
         let lanes = &relay.settings.lanes;
         let mut pause = Duration::from_millis(100);
         loop {
             let since = Since::now();
             let recorded = if last || self.budget.is_over() {
-                relay.store.record_and_release(&self.token, report, lanes).await.map(|r| (r, Next::Gone))
+                relay.store.record_and_release(&self.token, &report, lanes).await.map(|r| (r, Next::Gone))
             } else {
-                let both = relay.store.record_and_claim(&self.token, report, lanes).await;
+                let both = relay.store.record_and_claim(&self.token, &report, lanes).await;
                 both.map(|(r, claim)| (r, Next::Claim(claim, since)))
             };
             match recorded {
@@ -198,7 +202,11 @@ impl Holder<'_> {
                     return Ok(next);
                 }
                 Err(error) if Instant::now() + pause + lanes.statement_timeout > self.budget.end => return Err(error),
-                Err(error @ StoreError::Refused { .. }) => return Err(error),
+                // What a stranger answered is the only input here that we did not make. The call must be known all the same.
+                Err(error) if error.is_bad_input() && report.response.take().is_some() => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "answer of the call not kept");
+                }
+                Err(error) if !error.may_pass() => return Err(error),
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "call not recorded yet");
                     sleep(pause).await;
@@ -210,7 +218,7 @@ impl Holder<'_> {
 
     fn tell_of(&self, claimed: &Claimed, recorded: Recorded) {
         if recorded.suspended {
-            self.tell(News::Suspended(claimed.room.clone()));
+            self.tell(News::Suspended);
         }
         let ended = |state: &str| matches!(state, "sent" | "confirmed" | "unconfirmed" | "failed");
         if recorded.state.as_deref().is_some_and(ended) {

@@ -53,7 +53,8 @@ impl Relay {
                 spoken(lost.waited),
                 lost.short_uid
             );
-            let name = format!("expired/{}", lost.delivery);
+            // A replayed one may expire again, and that is news.
+            let name = format!("expired/{}/{}", lost.delivery, lost.waited.as_millis());
             let offer = self.words("source.talkback.expired", Door::Talkback, &name, &[lost.room], &text);
             if let Some(offer) = offer {
                 self.accept(&[offer]).await?;
@@ -63,26 +64,27 @@ impl Relay {
         Ok(())
     }
 
-    /// Raises the alarm for a room whose address or token is wrong: in the log, and in the other rooms.
-    pub(super) async fn tell_suspended(&self, room: &str) {
-        tracing::error!(
-            room,
-            "room suspended: the provider says that its address or token is wrong; nothing is lost, it waits"
-        );
-        let others: Vec<String> = self.room_names().into_iter().filter(|name| name != room).collect();
-        if others.is_empty() {
-            return;
+    /// Raises the alarm for rooms whose address or token is wrong: in the log, and in the other rooms.
+    pub(super) async fn tell_suspended(&self) -> Result<(), StoreError> {
+        for (room, since) in self.store.suspended(&self.room_names()).await? {
+            tracing::error!(
+                room,
+                "room suspended: the provider says that its address or token is wrong; nothing is lost, it waits"
+            );
+            let others: Vec<String> = self.room_names().into_iter().filter(|name| *name != room).collect();
+            if others.is_empty() {
+                continue;
+            }
+            let text = format!(
+                "⚠ Nothing can be posted to the room “{room}”: its bot is unknown to GroupMe. Messages for it wait."
+            );
+            // Once an hour is enough, should it be opened and fail again.
+            let name = format!("suspended/{room}/{}", since.as_second() / 3600);
+            if let Some(offer) = self.words("source.talkback.suspended", Door::Talkback, &name, &others, &text) {
+                self.accept(&[offer]).await?;
+            }
         }
-        let text = format!(
-            "⚠ Nothing can be posted to the room “{room}”: its bot is unknown to GroupMe. Messages for it wait."
-        );
-        // Once an hour is enough, should it be opened and fail again.
-        let name = format!("suspended/{room}/{}", jiff::Timestamp::now().as_second() / 3600);
-        if let Some(offer) = self.words("source.talkback.suspended", Door::Talkback, &name, &others, &text)
-            && let Err(error) = self.accept(&[offer]).await
-        {
-            tracing::warn!(error = &error as &dyn std::error::Error, room, "other rooms not told");
-        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Accept: stores messages with their planned deliveries, idempotent on (uid, room).
 use serde_json::Value;
 
+use super::Statement;
 use super::connection::{Store, StoreError};
 
 /// One statement. Rows are inserted in the order of their keys (two doors with the same uids in other order would
@@ -64,6 +65,8 @@ prt as (
 select i.ord, msg.accepted_by = $2 as planned,
        msg.content_hash = decode(i.m->>'content_hash', 'base64') as same, msg.sent_by, msg.door
 from input i join msg using (uid) order by i.ord";
+
+pub(super) const STATEMENTS: &[Statement] = &[("accept", ACCEPT)];
 
 /// What became of one message of a batch.
 #[derive(Debug, Clone)]

@@ -1,4 +1,5 @@
 //! Producers that wait for an answer: who is due, and that it was given.
+use super::Statement;
 use super::connection::{Store, StoreError};
 
 /// A message whose deliveries are all finished and whose producer waits.
@@ -47,7 +48,7 @@ with x as materialized (
   where (m.answer = 'due' or m.answer = 'giving' and m.answer_until < clock_timestamp())
     and ($1::text[] is null or m.uid = any($1))
     and not exists (select 1 from deliveries d where d.uid = m.uid and d.state in ('queued', 'sending', 'scheduled', 'held'))
-  order by m.answer_until nulls first limit 100 for no key update of m skip locked)
+  order by m.answer_until nulls first limit $2 for no key update of m skip locked)
 update messages m set answer = 'giving', answer_until = clock_timestamp() + interval '30 s'
 from x where m.uid = x.uid
 returning m.uid, m.given_uid, m.reply_to, m.correlation_id, m.ack_url,
@@ -55,10 +56,20 @@ returning m.uid, m.given_uid, m.reply_to, m.correlation_id, m.ack_url,
        else (select d.state from deliveries d where d.uid = m.uid and d.state in ('failed', 'expired', 'withdrawn')
              order by d.id limit 1) end as failure";
 
+const ANSWERED: &str = "
+update messages set answer = $2, answer_until = null where uid = $1 and answer = 'giving'";
+
+const NOTE_CALL: &str = "
+insert into api_calls (uid, room, channel, operation, status, outcome, latency_ms, request, error)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+
+pub(super) const STATEMENTS: &[Statement] =
+    &[("take_answers", TAKE_DUE), ("answered", ANSWERED), ("note_call", NOTE_CALL)];
+
 impl Store {
-    /// Takes the answers that are due, of these messages or of all.
-    pub async fn take_answers(&self, uids: Option<&[String]>) -> Result<Vec<Due>, StoreError> {
-        let rows = self.rows(TAKE_DUE, &[&uids]).await?;
+    /// Takes the answers that are due, of these messages or of all; at most so many, since they are leased.
+    pub async fn take_answers(&self, uids: Option<&[String]>, at_most: i64) -> Result<Vec<Due>, StoreError> {
+        let rows = self.rows(TAKE_DUE, &[&uids, &at_most]).await?;
         rows.iter()
             .map(|r| {
                 Ok(Due {
@@ -76,12 +87,7 @@ impl Store {
     /// Notes how answering ended: given, or failed for good. A repeat that asked meanwhile stays due.
     pub async fn answered(&self, uid: &str, given: bool) -> Result<(), StoreError> {
         let state = if given { "given" } else { "failed" };
-        self.rows(
-            "update messages set answer = $2, answer_until = null where uid = $1 and answer = 'giving'",
-            &[&uid, &state],
-        )
-        .await
-        .map(drop)
+        self.rows(ANSWERED, &[&uid, &state]).await.map(drop)
     }
 
     /// Writes down a call that is no post.
@@ -90,8 +96,7 @@ impl Store {
         let status = note.status.and_then(|s| i16::try_from(s).ok());
         let latency = i32::try_from(note.latency.as_millis()).unwrap_or(i32::MAX);
         self.rows(
-            "insert into api_calls (uid, room, channel, operation, status, outcome, latency_ms, request, error)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            NOTE_CALL,
             &[
                 &note.uid,
                 &note.room,

@@ -1,13 +1,18 @@
 //! The pool of connections: lazy, checked after idling, thrown away on any error; everything under a time limit.
 use std::future::Future;
+use std::ops::Deref;
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::Statement;
 
 /// Why a statement did not work. Never quotes a value: Postgres's own messages and details do.
 #[derive(Debug, thiserror::Error)]
@@ -43,21 +48,38 @@ impl StoreError {
     fn is_deadlock(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == SqlState::T_R_DEADLOCK_DETECTED.code())
     }
+
+    /// The connection had died: another one may do.
+    fn is_lost(&self) -> bool {
+        matches!(self, Self::Unavailable(CLOSED | FAILED | SHUT_DOWN))
+    }
+
+    /// Whether the same statement may succeed later: the database was away or busy (class 40: it chose a victim).
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable(_)) || matches!(self, Self::Refused { code, .. } if code.starts_with("40"))
+    }
 }
+
+const CLOSED: &str = "connection closed";
+const FAILED: &str = "connection failed";
+const SHUT_DOWN: &str = "shut down";
 
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
-            return Self::Unavailable(if error.is_closed() { "connection closed" } else { "connection failed" });
+            return Self::Unavailable(if error.is_closed() { CLOSED } else { FAILED });
         };
         // Classes 08 (connection), 53 (resources), 57 (operator intervention, time-outs), 25006 (read only): down, not wrong.
         let code = db.code().code();
         match &code[..2] {
             "08" => Self::Unavailable("connection exception"),
             "53" => Self::Unavailable("insufficient resources"),
-            "57" => Self::Unavailable("shut down or timed out"),
+            "57" if *db.code() == SqlState::QUERY_CANCELED => Self::Unavailable("timed out"),
+            "57" => Self::Unavailable(SHUT_DOWN),
             "58" => Self::Unavailable("system error"),
             _ if *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable("read only"),
+            _ if *db.code() == SqlState::LOCK_NOT_AVAILABLE => Self::Unavailable("a lock was not given in time"),
             _ => Self::Refused {
                 code: code.to_owned(),
                 table: db.table().unwrap_or("?").to_owned(),
@@ -84,9 +106,37 @@ pub struct Store {
     patience: Duration,
 }
 
+/// A connection for one exchange. It goes back to the pool only by [`Store::finish`]. An exchange that was dropped
+/// half-way, because its caller ran out of patience, may have left a transaction open: whatever came next on that
+/// connection would never be committed, and its locks would stay. So it is closed instead.
+pub(crate) struct Lent(Option<Object>);
+
+impl Deref for Lent {
+    type Target = ClientWrapper;
+
+    #[expect(clippy::expect_used, reason = "only finish and drop empty it, and both end it")]
+    fn deref(&self) -> &ClientWrapper {
+        self.0.as_ref().expect("not given back yet")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(object) = self.0.take() {
+            drop(Object::take(object));
+        }
+    }
+}
+
 /// How long a connection may idle before it is asked whether it still lives: a Lambda environment may have been
 /// frozen since, and a dead peer looks alive until it is spoken to.
 const IDLE: Duration = Duration::from_secs(2);
+
+const WRITABLE: &str = "
+select pg_is_in_recovery() or current_setting('transaction_read_only')::bool,
+to_regclass('messages') is not null";
+
+pub(super) const STATEMENTS: &[Statement] = &[("writable", WRITABLE)];
 
 impl Store {
     /// Prepares the pool; connects to nothing yet. `statement_timeout` holds on the server; we wait two seconds more,
@@ -144,8 +194,12 @@ impl Store {
     }
 
     /// A connection for one exchange; to be given to [`Store::finish`] with how it ended.
-    pub(crate) async fn client(&self) -> Result<Object, StoreError> {
-        Ok(self.pool.get().await?)
+    pub(crate) async fn client(&self) -> Result<Lent, StoreError> {
+        // The pool's own limits leave out the settings of a new connection: a server that froze there would never let go.
+        match timeout(self.patience, self.pool.get()).await {
+            Ok(object) => Ok(Lent(Some(object?))),
+            Err(_) => Err(StoreError::Unavailable("no connection in time")),
+        }
     }
 
     /// Runs one exchange under the time limit.
@@ -157,14 +211,16 @@ impl Store {
     }
 
     /// Gives the connection back; one that erred or kept silent is not used again.
-    pub(crate) fn finish<T>(client: Object, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        if matches!(result, Err(StoreError::Unavailable(_))) {
-            drop(Object::take(client));
+    pub(crate) fn finish<T>(mut client: Lent, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if !matches!(result, Err(StoreError::Unavailable(_))) {
+            drop(client.0.take());
         }
         result
     }
 
-    /// Does it once more if it was the victim of a deadlock: every statement is idempotent.
+    /// Does it once more, for every statement is idempotent: if it was the victim of a deadlock, or if its connection
+    /// had died (the server restarted while this process was frozen or idle, say): then its fellows in the pool are
+    /// not trusted either. A time-out is not repeated here: it would double the load of a server that is slow.
     pub(crate) async fn again<T, F, Fut>(&self, attempt: F) -> Result<T, StoreError>
     where
         F: Fn() -> Fut,
@@ -172,6 +228,10 @@ impl Store {
     {
         match attempt().await {
             Err(error) if error.is_deadlock() => attempt().await,
+            Err(error) if error.is_lost() => {
+                self.pool.retain(|_, _| false);
+                attempt().await
+            }
             other => other,
         }
     }
@@ -207,13 +267,7 @@ impl Store {
 
     /// Whether a message sent now would be stored: the tables are there and can be written.
     pub async fn writable(&self) -> Result<(), StoreError> {
-        let rows = self
-            .rows(
-                "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool,
-                        to_regclass('messages') is not null",
-                &[],
-            )
-            .await?;
+        let rows = self.rows(WRITABLE, &[]).await?;
         let row = rows.first().ok_or(StoreError::Answer("a row"))?;
         match (row.try_get::<_, bool>(0)?, row.try_get::<_, bool>(1)?) {
             (true, _) => Err(StoreError::Unavailable("read only")),

@@ -1,6 +1,7 @@
 //! A line said in the room: stored once, and taken as proof of the part that it is.
 use jiff::Timestamp;
 
+use super::Statement;
 use super::connection::{Store, StoreError};
 
 /// A line, however it was learnt.
@@ -36,18 +37,20 @@ pub struct Heard {
 
 /// Runs after the group's advisory lock, with a snapshot younger than it: two lines with one text cannot both choose
 /// the same part and leave the other unconfirmed. Matches the oldest part still unconfirmed with that text over all
-/// rooms of the group (two bots in one group get the same callback), also one that was judged absent and waits to be
-/// posted again. Locks delivery, then part. A part in the air is out of it now, so that nobody will claim it again: the
-/// row of its call is written here, in case that its caller died; a living one completes it.
+/// rooms of the group (two bots in one group get the same callback); if there is none, one that was judged absent and
+/// waits to be posted again: what the room shows is so, whatever was judged. A line known only from a producer's record
+/// is heard as if it were new: a record confirms nothing. Locks delivery, then part. A part in the air is out of it now,
+/// so that nobody will claim it again: the row of its call is written here, in case that its caller died; a living one
+/// completes it.
 const HEAR: &str = "
 with t as materialized (select clock_timestamp() as now),
 fresh as materialized (
-  select 1 where not exists (select 1 from groupme_callbacks where group_id = $1 and line_id = $2)),
+  select 1 where not exists (select 1 from groupme_callbacks where group_id = $1 and line_id = $2 and learnt_by <> 'record')),
 hit as materialized (
   select p.delivery, p.n from fresh, parts p
   where p.room in (select name from rooms where group_id = $1) and p.fingerprint = $9::bytea
     and (p.state in ('posting', 'sent', 'unconfirmed') or p.state = 'waiting' and p.attempt > 0)
-  order by p.claimed_at limit 1),
+  order by p.state = 'waiting', p.claimed_at limit 1),
 d0 as materialized (select d.id from deliveries d where d.id = (select delivery from hit) for no key update),
 old as materialized (
   select p.delivery, p.n, p.state, p.room, p.attempt, p.token from parts p, d0, hit
@@ -63,13 +66,12 @@ d as (
     unsure = d.unsure - (p.was = 'unconfirmed')::int,
     cause = 'seen in the room',
     blocked_until = case when p.was = 'posting' then null else d.blocked_until end,
-    state = case when d.confirmed + 1 >= d.parts and d.state in ('sending', 'queued', 'scheduled', 'sent', 'unconfirmed', 'withdrawn')
-                   then 'confirmed'
-                 when d.sent + (p.was <> 'sent')::int >= d.parts and d.state in ('sending', 'queued', 'scheduled', 'unconfirmed', 'withdrawn')
-                   then 'sent'
+    state = case when d.confirmed + 1 >= d.parts then 'confirmed'
+                 when d.state not in ('sent', 'confirmed') and d.sent + (p.was <> 'sent')::int >= d.parts then 'sent'
                  when d.state in ('sending', 'queued')
                       and d.sent + (p.was <> 'sent')::int + d.unsure - (p.was = 'unconfirmed')::int >= d.parts
-                   then 'unconfirmed' else d.state end
+                   then 'unconfirmed'
+                 when d.state = 'queued' then 'sending' else d.state end
   from p where d.id = p.delivery returning d.id, d.uid),
 trace as (
   insert into api_calls (uid, room, channel, operation, delivery, part, attempt, token, outcome, error)
@@ -81,13 +83,21 @@ line as (
   insert into groupme_callbacks (group_id, line_id, created_at, learnt_by, sender_type, text_length, payload_sealed,
                                  command, delivery, part)
   select $1, $2, $3, $4, $5, $6, $7, $8, (select delivery from p), (select n from p) from fresh
-  on conflict do nothing returning line_id),
+  on conflict (group_id, line_id) do update set
+    received_at = excluded.received_at, created_at = excluded.created_at, learnt_by = excluded.learnt_by,
+    payload_sealed = excluded.payload_sealed, command = excluded.command, delivery = excluded.delivery, part = excluded.part
+  where groupme_callbacks.learnt_by = 'record' returning line_id),
 room as (
   update rooms r set
     heard_at = t.now,
     confirmed_post = coalesce((select l.posts from lanes l, p where l.room = r.name and p.room = r.name), r.confirmed_post)
   from t, fresh where r.group_id = $1 and $4 = 'callback')
 select exists (select 1 from line) as new, (select uid from d) as uid";
+
+/// One group's lines are heard one after the other.
+const LOCK_GROUP: &str = "select pg_advisory_xact_lock(hashtextextended($1, 7))";
+
+pub(super) const STATEMENTS: &[Statement] = &[("lock_group", LOCK_GROUP), ("hear", HEAR)];
 
 impl Store {
     /// Stores a line and confirms with it; a repeat does nothing, and says so.
@@ -99,7 +109,7 @@ impl Store {
         let client = self.client().await?;
         let result = self
             .limit(async {
-                let lock = client.prepare_cached("select pg_advisory_xact_lock(hashtextextended($1, 7))").await?;
+                let lock = client.prepare_cached(LOCK_GROUP).await?;
                 let hear = client.prepare_cached(HEAR).await?;
                 let params: [&(dyn tokio_postgres::types::ToSql + Sync); 9] = [
                     &line.group,

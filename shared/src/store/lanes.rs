@@ -1,12 +1,12 @@
 //! The lane protocol: take, claim, record, release. Touches `lanes`; nothing else does.
-mod statements;
+pub(super) mod statements;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
-use self::statements::{CLAIM, RECORD, RELEASE, TAKE};
+use self::statements::{ABANDON, CLAIM, POSTPONE, RECORD, RELEASE, TAKE};
 use super::connection::{Store, StoreError};
 use crate::config::Lanes;
 
@@ -108,17 +108,17 @@ pub struct CallReport<'a> {
     pub error: Option<String>,
     /// How long the lane shall pause, where it must.
     pub pause: Duration,
+    /// Fingerprint of the address that was called.
+    pub room_fingerprint: Vec<u8>,
 }
 
-/// What [`Store::record`] answers.
+/// What recording a call tells.
 #[derive(Debug, Clone)]
 pub struct Recorded {
     /// Whether the caller still held the lane.
     pub owner: bool,
-    /// The delivery's state now, if this record changed its part.
+    /// The delivery's state now.
     pub state: Option<String>,
-    /// The message's identity, likewise.
-    pub uid: Option<String>,
     /// This record suspended the room.
     pub suspended: bool,
 }
@@ -210,7 +210,7 @@ impl<'r> Facts<'r> {
         }
     }
 
-    fn params<'a>(&'a self, token: &'a &'a str) -> [Param<'a>; 14] {
+    fn params<'a>(&'a self, token: &'a &'a str) -> [Param<'a>; 15] {
         let r = self.report;
         [
             token,
@@ -227,6 +227,7 @@ impl<'r> Facts<'r> {
             &self.pause,
             &self.window,
             &self.slow_for,
+            &r.room_fingerprint,
         ]
     }
 }
@@ -354,16 +355,14 @@ impl Store {
 
     /// Puts off the judgement of a part in the air whose room could not be read; after five times it is judged without.
     pub async fn postpone(&self, token: &str, claimed: &Claimed, wait: Duration) -> Result<(), StoreError> {
-        self.rows(
-            "with lane as materialized (select room from lanes where token = $1 for no key update),
-             d as (update deliveries d set blocked_until = clock_timestamp() + make_interval(secs => $5)
-                   from lane where d.id = $2 and d.room = lane.room and d.state = 'sending' returning d.id)
-             update parts p set looks = p.looks + 1 from d
-             where p.delivery = d.id and p.n = $3 and p.attempt = $4 and p.state = 'posting'",
-            &[&token, &claimed.delivery, &claimed.part, &claimed.attempt, &wait.as_secs_f64()],
-        )
-        .await
-        .map(drop)
+        self.rows(POSTPONE, &[&token, &claimed.delivery, &claimed.part, &claimed.attempt, &wait.as_secs_f64()])
+            .await
+            .map(drop)
+    }
+
+    /// Takes back a claim whose call was never begun.
+    pub async fn abandon(&self, token: &str, claimed: &Claimed) -> Result<(), StoreError> {
+        self.rows(ABANDON, &[&token, &claimed.delivery, &claimed.part, &claimed.attempt]).await.map(drop)
     }
 
     /// Lets go of the lane.
@@ -373,10 +372,5 @@ impl Store {
 }
 
 fn recorded_of(row: &Row) -> Result<Recorded, StoreError> {
-    Ok(Recorded {
-        owner: row.try_get("owner")?,
-        state: row.try_get("state")?,
-        uid: row.try_get("uid")?,
-        suspended: row.try_get("suspended")?,
-    })
+    Ok(Recorded { owner: row.try_get("owner")?, state: row.try_get("state")?, suspended: row.try_get("suspended")? })
 }

@@ -2,6 +2,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::Statement;
 use super::connection::{Store, StoreError};
 
 /// A message as found by its uid or short uid.
@@ -24,6 +25,8 @@ pub struct Found {
     pub deliveries: Value,
 }
 
+/// By identity (`$1`), or where that is null by what a person typed. Which half runs is known when it starts: the
+/// subquery of a `coalesce` runs only if it is needed.
 const FIND: &str = "
 select m.uid, m.given_uid, m.short_uid, m.source, m.verdict, m.verdict_reason, m.accepted_at,
   coalesce((select jsonb_agg(jsonb_build_object(
@@ -35,7 +38,36 @@ select m.uid, m.given_uid, m.short_uid, m.source, m.verdict, m.verdict_reason, m
                                                               'cause', e.cause) order by e.id)
                           from delivery_events e where e.delivery = d.id), '[]')) order by d.id)
     from deliveries d where d.uid = m.uid), '[]') as deliveries
-from messages m";
+from messages m
+where m.uid = any(coalesce($1::text[], array(
+  select x.uid from messages x
+  where x.short_uid = any($5::text[]) and ($4::text is null or x.sent_by = $4)
+    and (lower(x.given_uid) = lower($2) or lower(x.short_uid) = lower($2) or x.uid = $3)
+  order by x.accepted_at desc limit 20)))
+order by m.accepted_at desc";
+
+const ROOM_STATES: &str = "
+select r.name, r.state, coalesce(r.state_reason, case when l.paused_until > clock_timestamp()
+       then l.pause_cause end) as reason, q.queued, q.oldest_s, t.trouble,
+       case when l.paused_until > clock_timestamp() then l.paused_until end as paused_until
+from rooms r join lanes l on l.room = r.name
+cross join lateral (
+  select count(*) as queued,
+         extract(epoch from clock_timestamp() - min(x.accepted_at))::float8 as oldest_s
+  from (select m.accepted_at from deliveries d join messages m using (uid)
+        where d.room = r.name and d.state in ('queued', 'sending')
+        order by d.prio desc, d.begun desc, d.qseq limit 10001) x) q
+cross join lateral (
+  select count(*) as trouble from (
+    select 1 from deliveries d where d.room = r.name and d.state in ('failed', 'unconfirmed')
+    order by d.id desc limit 1001) y) t
+where r.name = any($1) order by r.name";
+
+const FUNCTIONS_SEEN: &str = "
+select function, extract(epoch from clock_timestamp() - last_ran_at)::float8 from functions_seen order by 1";
+
+pub(super) const STATEMENTS: &[Statement] =
+    &[("find", FIND), ("room_states", ROOM_STATES), ("functions_seen", FUNCTIONS_SEEN)];
 
 /// How one room stands.
 pub struct RoomState {
@@ -51,7 +83,7 @@ pub struct RoomState {
     pub oldest_s: Option<f64>,
     /// Paused until then.
     pub paused_until: Option<Timestamp>,
-    /// Deliveries unconfirmed or failed within a day.
+    /// Deliveries unconfirmed or failed, counted up to 1,001.
     pub trouble: i64,
 }
 
@@ -71,7 +103,8 @@ fn found(row: &tokio_postgres::Row) -> Result<Found, StoreError> {
 impl Store {
     /// Messages with these identities.
     pub async fn find_by_key(&self, uids: &[String]) -> Result<Vec<Found>, StoreError> {
-        let rows = self.rows(&format!("{FIND} where m.uid = any($1)"), &[&uids]).await?;
+        let none: Option<&str> = None;
+        let rows = self.rows(FIND, &[&Some(uids), &none, &none, &none, &None::<Vec<String>>]).await?;
         rows.iter().map(found).collect()
     }
 
@@ -79,46 +112,16 @@ impl Store {
     /// those that `sent_by` sent, where it is given.
     pub async fn find(&self, uid: &str, sent_by: Option<&str>) -> Result<Vec<Found>, StoreError> {
         let short = uid.split('-').next().filter(|s| !s.is_empty()).unwrap_or(uid);
-        let rows = self
-            .rows(
-                &format!(
-                    "{FIND} where m.short_uid = any($4) and (lower(m.given_uid) = lower($1) or lower(m.short_uid) = lower($1)
-                       or m.uid = $2)
-                     and ($3::text is null or m.sent_by = $3) order by m.accepted_at desc limit 20"
-                ),
-                &[
-                    &uid,
-                    &uid.to_ascii_lowercase(),
-                    &sent_by,
-                    &vec![short.to_owned(), short.to_ascii_lowercase(), short.to_ascii_uppercase()],
-                ],
-            )
-            .await?;
+        let shorts = vec![short.to_owned(), short.to_ascii_lowercase(), short.to_ascii_uppercase()];
+        let none: Option<Vec<String>> = None;
+        let rows =
+            self.rows(FIND, &[&none, &Some(uid), &Some(uid.to_ascii_lowercase()), &sent_by, &Some(shorts)]).await?;
         rows.iter().map(found).collect()
     }
 
     /// How the rooms stand. The count stops at 10,001 a room: a health check must not read a backlog.
     pub async fn room_states(&self, rooms: &[String]) -> Result<Vec<RoomState>, StoreError> {
-        let rows = self
-            .rows(
-                "select r.name, r.state, coalesce(r.state_reason, case when l.paused_until > clock_timestamp()
-                        then l.pause_cause end) as reason, q.queued, q.oldest_s, t.trouble,
-                        case when l.paused_until > clock_timestamp() then l.paused_until end as paused_until
-                 from rooms r join lanes l on l.room = r.name
-                 cross join lateral (
-                   select count(*) as queued,
-                          extract(epoch from clock_timestamp() - min(x.accepted_at))::float8 as oldest_s
-                   from (select m.accepted_at from deliveries d join messages m using (uid)
-                         where d.room = r.name and d.state in ('queued', 'sending')
-                         order by d.prio desc, d.begun desc, d.qseq limit 10001) x) q
-                 cross join lateral (
-                   select count(*) as trouble from (
-                     select 1 from deliveries d where d.room = r.name and d.state in ('failed', 'unconfirmed')
-                     order by d.id desc limit 1001) y) t
-                 where r.name = any($1) order by r.name",
-                &[&rooms],
-            )
-            .await?;
+        let rows = self.rows(ROOM_STATES, &[&rooms]).await?;
         rows.iter()
             .map(|r| {
                 Ok(RoomState {
@@ -136,12 +139,7 @@ impl Store {
 
     /// Seconds since each function last ran.
     pub async fn functions_seen(&self) -> Result<Vec<(String, f64)>, StoreError> {
-        let rows = self
-            .rows(
-                "select function, extract(epoch from clock_timestamp() - last_ran_at)::float8 from functions_seen order by 1",
-                &[],
-            )
-            .await?;
+        let rows = self.rows(FUNCTIONS_SEEN, &[]).await?;
         rows.iter().map(|r| Ok((r.try_get(0)?, r.try_get(1)?))).collect()
     }
 }

@@ -1,10 +1,12 @@
 //! Records: calls that producers made themselves. They settle a delivery whichever comes first, original or record.
 use serde_json::Value;
 
+use super::Statement;
 use super::connection::{Store, StoreError};
 
 /// One statement. A record settles only its own room, never overwrites rows, and stops the remaining parts of what is
-/// being posted; in the order of keys, for the same reason as accept. Two records of one message in a batch are one
+/// being posted; in the order of keys, messages before deliveries, for the same reason as accept (who counts `msg` makes
+/// it run first: what nobody reads runs last, in reverse). Two records of one message in a batch are one
 /// message and one delivery, and two calls.
 const SETTLE: &str = "
 with input as materialized (
@@ -14,11 +16,12 @@ msg as (
   select distinct on (uid) uid, m->>'given_uid', m->>'short_uid', m->>'source', 'rabbitmq', 'already_sent', 0, $2::text,
          m->>'text'
   from input order by uid, ord
-  on conflict (uid) do nothing),
+  on conflict (uid) do nothing returning uid),
 del as (
   insert into deliveries (uid, room, prio, qseq, state, cause, parts, sent, age, expires_at)
   select uid, room, 0, 0, 'sent', 'its producer posted it', 1, 1, interval '1 day', clock_timestamp() + interval '1 day'
   from (select distinct uid, m->>'room' as room from input where (m->>'settles')::boolean and m->>'room' is not null) s
+  where (select count(*) from msg) >= 0
   order by uid, room
   on conflict (uid, room) do update set state = 'sent', cause = 'its producer posted it'
   where deliveries.state in ('queued', 'scheduled', 'held', 'sending', 'withdrawn', 'expired', 'failed')),
@@ -36,6 +39,8 @@ line as (
   from input where m->'line' is not null and m->>'line' is not null order by 1, 2
   on conflict do nothing)
 select count(*) from input";
+
+pub(super) const STATEMENTS: &[Statement] = &[("settle", SETTLE)];
 
 impl Store {
     /// Stores a batch of records.

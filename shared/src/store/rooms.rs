@@ -1,4 +1,7 @@
 //! The configuration's rooms, copied to where the statements can see them; which functions ran when.
+use jiff::Timestamp;
+
+use super::Statement;
 use super::connection::{Store, StoreError};
 use crate::config::{Room, Unknown};
 
@@ -36,6 +39,21 @@ where (r.channel, r.group_id, r.pace, r.burst, r.confirm, r.readable, r.on_unkno
    is distinct from (excluded.channel, excluded.group_id, excluded.pace, excluded.burst, excluded.confirm,
                      excluded.readable, excluded.on_unknown, excluded.fingerprint)";
 
+const RESUME: &str = "
+update rooms set state = 'open', state_reason = null, state_since = clock_timestamp()
+where name = $1 and state <> 'open' returning name";
+
+const SEEN: &str = "
+insert into functions_seen as f (function) values ($1)
+on conflict (function) do update set last_ran_at = clock_timestamp()
+where f.last_ran_at < clock_timestamp() - interval '1 s'";
+
+const SUSPENDED: &str =
+    "select name, state_since from rooms where state = 'suspended' and name = any($1) order by name";
+
+pub(super) const STATEMENTS: &[Statement] =
+    &[("sync_rooms", SYNC), ("resume", RESUME), ("seen", SEEN), ("suspended", SUSPENDED)];
+
 fn on_unknown(unknown: Unknown) -> &'static str {
     match unknown {
         Unknown::Resend => "resend",
@@ -62,25 +80,18 @@ impl Store {
 
     /// Opens a suspended or paused room again.
     pub async fn resume(&self, room: &str) -> Result<bool, StoreError> {
-        let rows = self
-            .rows(
-                "update rooms set state = 'open', state_reason = null, state_since = clock_timestamp()
-                 where name = $1 and state <> 'open' returning name",
-                &[&room],
-            )
-            .await?;
+        let rows = self.rows(RESUME, &[&room]).await?;
         Ok(!rows.is_empty())
+    }
+
+    /// Which of these rooms are suspended, and since when.
+    pub async fn suspended(&self, rooms: &[String]) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        let rows = self.rows(SUSPENDED, &[&rooms]).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
     /// Notes that a function ran.
     pub async fn seen(&self, function: &str) -> Result<(), StoreError> {
-        self.rows(
-            "insert into functions_seen as f (function) values ($1)
-             on conflict (function) do update set last_ran_at = clock_timestamp()
-             where f.last_ran_at < clock_timestamp() - interval '1 s'",
-            &[&function],
-        )
-        .await
-        .map(drop)
+        self.rows(SEEN, &[&function]).await.map(drop)
     }
 }

@@ -1,28 +1,31 @@
 //! What no holder of a lane comes by: expires and withdraws in bulk, promotes what is due, settles calls whose time is
 //! over, notices confirmations that never came. Each statement takes at most a thousand rows, in the order of their
 //! index, and skips what somebody else is working on: the next sweep finds it.
+//!
+//! The time is read by a subquery: then it is one value, and an index can be entered at it. `clock_timestamp()` by
+//! itself may differ from row to row, and every row of the index would be read and compared.
 use std::time::Duration;
 
+use super::Statement;
 use super::connection::{Store, StoreError};
 
 const EXPIRE: &str = "
-with x as (select id from deliveries where state in ('queued', 'scheduled', 'held') and expires_at <= clock_timestamp()
+with x as (select id from deliveries where state in ('queued', 'scheduled', 'held') and expires_at <= (select clock_timestamp())
            order by expires_at limit 1000 for no key update skip locked)
-update deliveries d set state = 'expired', cause = 'too old' from x
-where d.id = x.id and d.state in ('queued', 'scheduled', 'held')";
+update deliveries d set state = 'expired', cause = 'too old' from x where d.id = x.id";
 
 const WITHDRAW: &str = "
-with x as (select id from deliveries where state = 'queued' and deliver_by <= clock_timestamp() and sent + unsure = 0
+with x as (select id from deliveries where state = 'queued' and deliver_by <= (select clock_timestamp()) and sent + unsure = 0
            order by deliver_by limit 1000 for no key update skip locked)
-update deliveries d set state = 'withdrawn', cause = 'its producer has taken over' from x
-where d.id = x.id and d.state = 'queued'";
+update deliveries d set state = 'withdrawn', cause = 'its producer has taken over' from x where d.id = x.id";
 
 /// `qseq` is drawn anew: a delivery that enters the queue is new in order, and cannot split one that is being posted.
 const PROMOTE: &str = "
-with x as (select id from deliveries where state in ('scheduled', 'held') and due_at <= clock_timestamp()
+with x as (select id from deliveries where state in ('scheduled', 'held') and due_at <= (select clock_timestamp())
            order by due_at limit 1000 for no key update skip locked)
-update deliveries d set state = 'queued', cause = 'due', qseq = nextval('queue_seq'), begun = false, due_at = null from x
-where d.id = x.id and d.state in ('scheduled', 'held')";
+update deliveries d set state = 'queued', cause = 'due', qseq = nextval('queue_seq'), begun = false,
+  due_at = null from x
+where d.id = x.id";
 
 /// Parts answered 2xx and never seen, in rooms that confirm; `$1` seconds after their claim. Older than a day is left
 /// alone: a room may begin to confirm long after.
@@ -31,8 +34,8 @@ with late as materialized (
   select p.delivery, p.n from rooms r join lanes l on l.room = r.name
   join lateral (select p.delivery, p.n from parts p
                 where p.room = r.name and p.state = 'sent'
-                  and p.claimed_at > clock_timestamp() - interval '1 day'
-                  and p.claimed_at <= clock_timestamp() - make_interval(secs => $1)
+                  and p.claimed_at > (select clock_timestamp() - interval '1 day')
+                  and p.claimed_at <= (select clock_timestamp() - make_interval(secs => $1))
                 order by p.claimed_at limit 1000) p on true
   where r.confirm and r.confirmed_post >= l.posts - 20),
 d0 as materialized (
@@ -42,7 +45,7 @@ old as materialized (
   where p.state = 'sent' for no key update of p),
 p as (update parts p set state = 'unconfirmed' from old where p.delivery = old.delivery and p.n = old.n returning p.delivery)
 update deliveries d set sent = d.sent - x.k, unsure = d.unsure + x.k, cause = 'never seen in the room',
-  state = case when d.state in ('sent', 'confirmed') then 'unconfirmed' else d.state end
+  state = case when d.state = 'sent' then 'unconfirmed' else d.state end
 from (select delivery, count(*)::smallint as k from p group by delivery) x where d.id = x.delivery";
 
 /// Parts in the air under a delivery that is no longer sent (settled by its producer, withdrawn, failed meanwhile):
@@ -64,6 +67,41 @@ trace as (
   on conflict (delivery, part, attempt) where operation = 'post' and delivery is not null do nothing),
 p as (update parts p set state = 'unconfirmed' from old where p.delivery = old.delivery and p.n = old.n returning p.delivery)
 update deliveries d set unsure = d.unsure + 1, blocked_until = null, cause = 'answer lost' from p where d.id = p.delivery";
+
+const UNTOLD: &str = "
+select d.id, d.uid, m.short_uid, m.source, d.room,
+       extract(epoch from d.expires_at - m.accepted_at)::float8 as waited
+from deliveries d join messages m using (uid)
+where d.state = 'expired' and d.prio = 2 and not d.told order by d.id limit 100";
+
+const TOLD: &str = "update deliveries set told = true where id = $1";
+
+const REPLAY: &str = "
+with d0 as materialized (
+  select d.id from deliveries d
+  where d.uid = $1 and d.state in ('failed', 'expired', 'withdrawn', 'unconfirmed')
+  order by d.id for no key update),
+old as materialized (
+  select p.delivery, p.n from parts p join d0 on p.delivery = d0.id
+  where p.state in ('failed', 'unconfirmed') for no key update of p),
+p as (
+  update parts p set state = 'waiting', failures = 0 from old
+  where p.delivery = old.delivery and p.n = old.n returning p.delivery)
+update deliveries d set state = 'queued', cause = 'replay', qseq = nextval('queue_seq'), begun = false, unsure = 0,
+  set_asides = 0, deliver_by = null, told = false,
+  expires_at = clock_timestamp() + d.age
+from d0 where d.id = d0.id and (select count(*) from p) >= 0 returning d.id";
+
+pub(super) const STATEMENTS: &[Statement] = &[
+    ("expire", EXPIRE),
+    ("withdraw", WITHDRAW),
+    ("promote", PROMOTE),
+    ("unconfirmed", UNCONFIRMED),
+    ("settle_strays", SETTLE_STRAYS),
+    ("untold", UNTOLD),
+    ("told", TOLD),
+    ("replay", REPLAY),
+];
 
 /// A delivery that expired unseen though it was urgent.
 pub struct Untold {
@@ -94,15 +132,7 @@ impl Store {
 
     /// Urgent deliveries that expired and whose room has not been told.
     pub async fn untold(&self) -> Result<Vec<Untold>, StoreError> {
-        let rows = self
-            .rows(
-                "select d.id, d.uid, m.short_uid, m.source, d.room,
-                        extract(epoch from d.expires_at - m.accepted_at)::float8 as waited
-                 from deliveries d join messages m using (uid)
-                 where d.state = 'expired' and d.prio = 2 and not d.told order by d.id limit 100",
-                &[],
-            )
-            .await?;
+        let rows = self.rows(UNTOLD, &[]).await?;
         rows.iter()
             .map(|r| {
                 Ok(Untold {
@@ -119,80 +149,14 @@ impl Store {
 
     /// Notes that the room has been told.
     pub async fn told(&self, delivery: i64) -> Result<(), StoreError> {
-        self.rows("update deliveries set told = true where id = $1", &[&delivery]).await.map(drop)
+        self.rows(TOLD, &[&delivery]).await.map(drop)
     }
 
     /// Sends again what failed, expired, was withdrawn or is unconfirmed, as new in order and with its age anew; what
-    /// was seen in the room is not posted again. Locks deliveries, then parts. Returns how many deliveries.
+    /// was seen in the room is not posted again, and a part still in the air is judged when its time is over, not
+    /// before (`blocked_until` stays). Locks deliveries, then parts. Returns how many deliveries.
     pub async fn replay(&self, uid: &str) -> Result<u64, StoreError> {
-        let rows = self
-            .rows(
-                "with d0 as materialized (
-                   select d.id from deliveries d
-                   where d.uid = $1 and d.state in ('failed', 'expired', 'withdrawn', 'unconfirmed')
-                   order by d.id for no key update),
-                 old as materialized (
-                   select p.delivery, p.n from parts p join d0 on p.delivery = d0.id
-                   where p.state in ('failed', 'unconfirmed') for no key update of p),
-                 p as (
-                   update parts p set state = 'waiting', failures = 0 from old
-                   where p.delivery = old.delivery and p.n = old.n returning p.delivery)
-                 update deliveries d set state = 'queued', cause = 'replay', qseq = nextval('queue_seq'), begun = false,
-                   unsure = 0, set_asides = 0, blocked_until = null, deliver_by = null, told = false,
-                   expires_at = clock_timestamp() + d.age
-                 from d0 where d.id = d0.id and (select count(*) from p) >= 0 returning d.id",
-                &[&uid],
-            )
-            .await?;
+        let rows = self.rows(REPLAY, &[&uid]).await?;
         Ok(rows.len() as u64)
-    }
-
-    /// Deletes what is older than it need be kept: callbacks and refusals, rejected input, finished messages with all
-    /// that belongs to them. At most a thousand of each; `None` keeps for ever.
-    pub async fn forget(
-        &self,
-        messages: Option<Duration>,
-        callbacks: Option<Duration>,
-        rejected: Option<Duration>,
-    ) -> Result<(), StoreError> {
-        if let Some(age) = callbacks {
-            self.rows(
-                "delete from groupme_callbacks where (group_id, line_id) in (
-                   select group_id, line_id from groupme_callbacks
-                   where received_at < clock_timestamp() - make_interval(secs => $1) order by received_at limit 1000)",
-                &[&age.as_secs_f64()],
-            )
-            .await?;
-            self.rows(
-                "delete from callback_refusals where minute < clock_timestamp() - make_interval(secs => $1)",
-                &[&age.as_secs_f64()],
-            )
-            .await?;
-        }
-        if let Some(age) = rejected {
-            self.rows(
-                "delete from rejected where id in (select id from rejected
-                   where at < clock_timestamp() - make_interval(secs => $1) order by at limit 1000)",
-                &[&age.as_secs_f64()],
-            )
-            .await?;
-        }
-        if let Some(age) = messages {
-            self.rows(
-                "with m as materialized (
-                   select uid from messages m where accepted_at < clock_timestamp() - make_interval(secs => $1)
-                     and not exists (select 1 from deliveries d where d.uid = m.uid
-                                     and d.state in ('queued', 'sending', 'scheduled', 'held'))
-                   order by accepted_at limit 1000 for update skip locked),
-                 c as (delete from api_calls a using m where a.uid = m.uid),
-                 e as (delete from delivery_events e using deliveries d, m where d.uid = m.uid and e.delivery = d.id),
-                 p as (delete from parts p using deliveries d, m where d.uid = m.uid and p.delivery = d.id),
-                 d as (delete from deliveries d using m where d.uid = m.uid)
-                 delete from messages x using m where x.uid = m.uid",
-                &[&age.as_secs_f64()],
-            )
-            .await?;
-        }
-        Ok(())
     }
 }

@@ -81,13 +81,26 @@ fn what_a_line_is_about_is_told_also_where_only_warnings_are_logged() {
 fn others_are_never_heard_below_info_whatever_is_asked_for() {
     let lines = logged("trace", || {
         tracing::trace!(target: "lambda_runtime::requests", "the payload");
-        tracing::debug!(target: "lapin::channel", "the password");
-        tracing::info!(target: "lapin::channel", "connected");
+        tracing::debug!(target: "tokio_postgres::query", "the password");
+        tracing::info!(target: "tokio_postgres::query", "connected");
         tracing::debug!(target: "groupme_callback", "ours");
         tracing::trace!("ours too");
     });
     let said: Vec<_> = lines.iter().filter_map(|line| line["message"].as_str()).collect();
     assert_eq!(said, ["connected", "ours", "ours too"]);
+}
+
+#[test]
+fn lapin_is_never_heard_since_it_quotes_bodies_in_warnings() {
+    for filter in ["info", "trace", "lapin=trace", "off,lapin::returned_messages=warn"] {
+        let lines = logged(filter, || {
+            tracing::warn!(target: "lapin::returned_messages", "Server returned us a message: the body");
+            tracing::error!(target: "lapin", "the URL");
+            tracing::error!("ours");
+        });
+        let said: Vec<_> = lines.iter().filter_map(|line| line["message"].as_str()).collect();
+        assert_eq!(said, if filter.starts_with("off") || filter.starts_with("lapin") { vec![] } else { vec!["ours"] });
+    }
 }
 
 #[test]

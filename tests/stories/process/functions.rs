@@ -131,11 +131,7 @@ impl Instance {
 }
 
 /// Starts again what has died.
-async fn supervise(
-    instances: Arc<Mutex<Vec<Instance>>>,
-    launch: Launch,
-    started: UnboundedSender<&'static str>,
-) {
+async fn supervise(instances: Arc<Mutex<Vec<Instance>>>, launch: Launch, started: UnboundedSender<&'static str>) {
     let mut look = interval(Duration::from_millis(20));
     loop {
         look.tick().await;

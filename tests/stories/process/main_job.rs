@@ -60,9 +60,7 @@ async fn a_published_text_reaches_the_room_through_every_real_part() {
             &["ack ok 200", "post posted 202", "reply ok -"],
         )
         .await;
-    works
-        .until("select new_state from delivery_events order by id limit 2", &["queued", "sending"])
-        .await;
+    works.until("select new_state from delivery_events order by id limit 2", &["queued", "sending"]).await;
     assert_eq!(acknowledged.lock().unwrap().len(), 1);
     assert!(works.broker.get("replies").await.unwrap().is_none());
     assert_eq!(works.sim.complaints(), Vec::<String>::new());

@@ -23,7 +23,8 @@ async fn the_bridge_returns_a_batch_that_failed_and_delivers_it_later() {
     works.functions.hold_down("rabbitmq-consumer");
     works.say(&said, Duration::from_millis(200)).join_all().await;
     let log = works.folder.join("bridge.log");
-    let returned = async || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("a batch goes back")).then_some(());
+    let returned =
+        async || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("a batch goes back")).then_some(());
     eventually("a batch that went back", returned).await;
     assert_eq!(works.column("select count(*)::text from messages").await, ["0"]);
     assert!(works.sim.posts().is_empty());

@@ -167,7 +167,8 @@ impl Works {
         let invoker = emulator.invoker();
         let migrated = invoker.invoke("migrate", &json!({}), PATIENCE).await;
         assert_eq!(migrated, Some((200, json!({ "applied": [], "topology": true }))), "{}", folder.display());
-        let clock = Clock(if setup.bridge_ticks { tokio::spawn(async {}) } else { tokio::spawn(tick(invoker, started)) });
+        let clock =
+            Clock(if setup.bridge_ticks { tokio::spawn(async {}) } else { tokio::spawn(tick(invoker, started)) });
         let mut command = program(&PathBuf::from(required("TALKBACK_TEST_BIN")).join("bridge"));
         command
             .args(["--queue", talkback::broker::QUEUE, "--function", "rabbitmq-consumer", "--invoke", &emulator.url()])
@@ -222,7 +223,11 @@ impl Works {
             if found == wanted {
                 return;
             }
-            assert!(Instant::now() < end, "{query}\nwanted {wanted:?}\nfound  {found:?}\nlogs: {}", self.folder.display());
+            assert!(
+                Instant::now() < end,
+                "{query}\nwanted {wanted:?}\nfound  {found:?}\nlogs: {}",
+                self.folder.display()
+            );
         }
     }
 

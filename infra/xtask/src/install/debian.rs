@@ -31,15 +31,19 @@ apt() {
 apt install --no-install-recommends "$@" || { apt update; apt install --no-install-recommends "$@"; }
 "#;
 
+/// A package, and what it is where packages have other names.
+pub(super) type Package = (&'static str, &'static str);
+
 /// Installs these packages.
 ///
 /// # Errors
 /// If this is no Debian, if we may not, or if apt fails: then it says exactly what to install.
-pub(super) fn install(packages: &[&str]) -> Result<()> {
-    let by_hand = format!("install these and run the same command again: {}", packages.join(", "));
+pub(super) fn install(packages: &[Package]) -> Result<()> {
+    let (packages, elsewhere): (Vec<&str>, Vec<&str>) = packages.iter().copied().unzip();
     if programs::find("apt-get").is_none() {
-        bail!("there is no apt-get on this machine; {by_hand}");
+        bail!("there is no apt-get here: install {}, and run the same command again", elsewhere.join(" and "));
     }
+    let by_hand = format!("install these packages and run the same command again: {}", packages.join(" "));
     let mut command = if geteuid().is_root() {
         Command::new("sh")
     } else {
@@ -49,7 +53,7 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
         command.arg("sh");
         command
     };
-    command.args(["-c", SCRIPT, "sh"]).args(packages).current_dir(Path::new("/"));
+    command.args(["-c", SCRIPT, "sh"]).args(&packages).current_dir(Path::new("/"));
     step(&format!("apt-get install {}", packages.join(" ")), || programs::output(&mut command).map(drop))
         .with_context(|| format!("apt-get failed; {by_hand}"))
 }

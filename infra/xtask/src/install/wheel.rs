@@ -85,7 +85,7 @@ fn virtual_environment(python: &Path) -> Result<Pip> {
         return Ok(Pip::System(checkout::tools().join("wheels")));
     }
     // Debian packs `venv` and `ensurepip` apart from Python.
-    debian::install(&["python3-venv"]).with_context(|| format!("{without_venv:#}"))?;
+    debian::install(&[("python3-venv", "pip or venv for Python 3")]).with_context(|| format!("{without_venv:#}"))?;
     make()?;
     Ok(Pip::Own(made))
 }

@@ -162,28 +162,30 @@ impl Postgres {
 
     fn make_cluster(&self) -> Result<()> {
         let cluster = self.dir.join("cluster");
-        if cluster.join("PG_VERSION").exists() {
+        if cluster.exists() {
             return Ok(());
         }
-        // initdb removes what it made if it fails, unless it was killed.
-        drop(fs::remove_dir_all(&cluster));
-        fs::create_dir(&cluster).with_context(|| format!("cannot make the folder {}", cluster.display()))?;
-        accounts::give(&cluster, self.account.as_ref())?;
+        // It gets its name when it is whole: an initdb that was killed leaves half a cluster.
+        let making = self.dir.join("cluster-in-the-making");
+        drop(fs::remove_dir_all(&making));
+        fs::create_dir(&making).with_context(|| format!("cannot make the folder {}", making.display()))?;
+        accounts::give(&making, self.account.as_ref())?;
         let password = self.dir.join("password-for-initdb");
         secrets::write_private(&password, &self.password)?;
         accounts::give(&password, self.account.as_ref())?;
         let made = programs::output(
-            self.command("initdb")?
+            self.command("initdb", &making)?
                 .args(["--username", NAME, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"])
                 .arg("--pwfile")
                 .arg(&password),
         );
         drop(fs::remove_file(&password));
-        made.map(drop)
+        made?;
+        fs::rename(&making, &cluster).with_context(|| format!("cannot make the folder {}", cluster.display()))
     }
 
     fn run(&mut self) -> Result<()> {
-        let mut command = self.command("postgres")?;
+        let mut command = self.command("postgres", &self.dir.join("cluster"))?;
         let port = self.port.to_string();
         let ours = [
             ("listen_addresses", "127.0.0.1"),
@@ -250,9 +252,8 @@ impl Postgres {
     }
 
     /// A command about the cluster, in whose folder it runs.
-    fn command(&self, program: &str) -> Result<Command> {
-        let cluster = self.dir.join("cluster");
-        let mut command = accounts::command(&self.bin.join(program), self.account.as_ref(), &cluster, "INT")?;
+    fn command(&self, program: &str, cluster: &Path) -> Result<Command> {
+        let mut command = accounts::command(&self.bin.join(program), self.account.as_ref(), cluster, "INT")?;
         clean(&mut command);
         command.arg("-D").arg(cluster);
         Ok(command)

@@ -200,12 +200,12 @@ impl RabbitMq {
         Ok(())
     }
 
-    /// How the node, which runs in its folder, finds a file of it. The folders above may be closed to its account;
-    /// the folder that it is in is not. (A capability to pass would not do: RabbitMQ asks access(2), which knows of
-    /// none.)
+    /// How the node, which runs in its folder, finds a file of it. The folders above may be closed to its account (a
+    /// capability to pass would not do: RabbitMQ asks access(2), which knows of none), may have spaces in their names,
+    /// which its scripts do not expect, and may be moved, while the node remembers paths.
     fn as_seen(&self, name: &str) -> PathBuf {
-        let dir = if self.account.is_some() { Path::new("/proc/self/cwd") } else { self.dir.as_path() };
-        dir.join(name)
+        let here = Path::new("/proc/self/cwd");
+        if here.exists() { here.join(name) } else { self.dir.join(name) }
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {

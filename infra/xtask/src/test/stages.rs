@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::{Servers, summary::Summary};
 use crate::{
     cargo,
-    progress::{flush, say, step},
+    progress::{print, step},
 };
 
 /// Form, lints and documentation.
@@ -63,8 +63,7 @@ pub(super) fn tests(
     words: &[String],
     summary: &mut Summary,
 ) -> Result<()> {
-    say("  … tests");
-    flush();
+    print("  … tests");
     let mut cargo = cargo::command(&["test", "--locked", "--workspace", "--no-fail-fast", "--"])
         .args(words)
         .env("TALKBACK_TEST_DATABASE_URL", servers.postgres.url())
@@ -80,7 +79,7 @@ pub(super) fn tests(
     for line in BufReader::new(cargo.stdout.take().context("no output of cargo")?).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).into_owned();
         summary.read(&line);
-        say(line);
+        print(line);
     }
     let succeeded = cargo.wait()?.success();
     summary.finish(succeeded);

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
-use super::lines;
+use super::{lines, runtime_api::RuntimeApi};
 use crate::{accounts, checkout, children::Child, pids::Ledger, programs, progress::say};
 
 /// Each function, and how many of it run. One environment works on one event at a time: HTTP has several; a mapping
@@ -21,6 +21,9 @@ pub(super) const FUNCTIONS: [(&str, usize); 5] =
 /// How long after its death one is started again. Less, and one that dies at once would take a whole processor.
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// How long one may work on one call. The dispatcher stays for 50 s where it cannot know how long it has.
+const LIMIT: Duration = Duration::from_secs(70);
+
 /// So many deaths of one while everything is still being set up mean that it cannot start at all.
 const HOPELESS: u32 = 3;
 
@@ -28,7 +31,7 @@ const HOPELESS: u32 = 3;
 pub(super) struct Functions {
     instances: Vec<Instance>,
     environment: BTreeMap<String, String>,
-    runtime: String,
+    runtime: RuntimeApi,
 }
 
 struct Instance {
@@ -37,6 +40,7 @@ struct Instance {
     program: PathBuf,
     log: PathBuf,
     child: Option<Child>,
+    life: String,
     died: Option<Instant>,
     deaths: u32,
 }
@@ -52,8 +56,7 @@ impl Functions {
         port: u16,
         ledger: &Ledger,
     ) -> Result<Functions> {
-        let mut functions =
-            Functions { instances: Vec::new(), environment, runtime: format!("http://127.0.0.1:{port}/.rt") };
+        let mut functions = Functions { instances: Vec::new(), environment, runtime: RuntimeApi::start(port)? };
         for (function, count) in FUNCTIONS {
             let program = built.get(function).with_context(|| format!("the build made no program `{function}`"))?;
             for number in 1..=count {
@@ -64,6 +67,7 @@ impl Functions {
                     log: lines::file(&name)?,
                     name,
                     child: None,
+                    life: String::new(),
                     died: None,
                     deaths: 0,
                 });
@@ -77,11 +81,12 @@ impl Functions {
 
     fn run(&mut self, index: usize, ledger: &Ledger) -> Result<()> {
         let instance = &mut self.instances[index];
+        instance.life = self.runtime.begin(instance.function);
         let mut command = accounts::command(&instance.program, None, Path::new("/"), "KILL")?;
         command
             .current_dir(checkout::root())
             .envs(&self.environment)
-            .env("AWS_LAMBDA_RUNTIME_API", format!("{}/{}", self.runtime, instance.function))
+            .env("AWS_LAMBDA_RUNTIME_API", self.runtime.address(&instance.life))
             .env("AWS_LAMBDA_FUNCTION_NAME", instance.function)
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
@@ -94,14 +99,21 @@ impl Functions {
         Ok(())
     }
 
-    /// Starts again what has died.
+    /// Starts again what has died, and ends what takes longer than a function may.
     ///
     /// # Errors
     /// If one cannot be started.
     pub(super) fn supervise(&mut self, ledger: &Ledger) -> Result<()> {
         for index in 0..self.instances.len() {
             let instance = &mut self.instances[index];
+            if let Some(child) = &mut instance.child
+                && self.runtime.busy(&instance.life).is_some_and(|busy| busy > LIMIT)
+            {
+                say(format!("{} is ended: its call took longer than {} s", instance.name, LIMIT.as_secs()));
+                child.kill();
+            }
             if let Some(status) = instance.child.as_mut().and_then(Child::ended) {
+                self.runtime.end(&instance.life);
                 say(format!("{} died ({status}) and is started again", instance.name));
                 instance.child = None;
                 instance.died = Some(Instant::now());

@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     net::{Ipv4Addr, TcpStream},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::mpsc::{self, Receiver},
@@ -16,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::{
     functions::Functions,
-    interrupt, lines,
+    lines,
     options::Options,
     record::Addresses,
     settings::{Settings, Simulated, given},
@@ -24,7 +26,7 @@ use super::{
 use crate::{
     accounts, cargo, checkout, children,
     children::Child,
-    http,
+    http, interrupt,
     pids::Ledger,
     ports, programs,
     progress::step,
@@ -106,21 +108,25 @@ impl Station {
         step("start cargo-lambda and the functions", || {
             self.start_functions(cargo_lambda, &built, settings.environment)
         })?;
-        step("migrate the database and declare the topology", || {
-            self.wait_for("migrate", Duration::from_secs(60), || migrate(&functions_url))
-        })?;
+        step("migrate the database and declare the topology", || self.migrate(&functions_url))?;
         step("start the bridge", || self.start_bridge(&built, &addresses.amqp_url, &functions_url))?;
         step("wait until every address answers", || {
             let health = format!("{functions_url}/health");
             for url in [Some(&health), Some(&addresses.callback_url), addresses.chat_url.as_ref()].into_iter().flatten()
             {
                 if url.starts_with("http://127.0.0.1:") {
-                    self.wait_for("an address", Duration::from_secs(60), || answers(url))?;
+                    let patience = self.patience();
+                    self.wait_for("an address", patience, || answers(url))?;
                 }
             }
             Ok::<_, anyhow::Error>(())
         })?;
         Ok(addresses)
+    }
+
+    /// How long a function may take until it answers for the first time: `--watch` compiles it only then.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(if self.options.watch { 900 } else { 60 })
     }
 
     fn build(&self) -> Result<BTreeMap<String, PathBuf>> {
@@ -195,8 +201,8 @@ impl Station {
     ) -> Result<()> {
         let port = self.options.port;
         let mut command = accounts::command(cargo_lambda, None, &checkout::root(), "TERM")?;
-        // The dispatcher stays for 50 s.
-        command.args(["lambda", "watch", "-A", "127.0.0.1", "-P", &port.to_string(), "--timeout", "60"]);
+        // No --timeout: it would also end functions that have waited so long for a call, see `runtime_api`.
+        command.args(["lambda", "watch", "-A", "127.0.0.1", "-P", &port.to_string()]);
         command.arg(if self.options.watch { "--concurrency=4" } else { "--only-lambda-apis" });
         if self.options.watch {
             command.envs(&environment);
@@ -215,12 +221,24 @@ impl Station {
         Ok(())
     }
 
+    /// Invokes the function once. What it answers is final; meanwhile everything else is looked after.
+    fn migrate(&mut self, functions_url: &str) -> Result<()> {
+        let (patience, url) = (self.patience(), functions_url.to_owned());
+        let (answer, answered) = mpsc::channel();
+        thread::spawn(move || answer.send(invoke_migrate(&url, patience)));
+        self.wait_for("migrate", patience, || Ok(answered.try_recv()?))?
+    }
+
     fn start_bridge(&mut self, built: &BTreeMap<String, PathBuf>, amqp_url: &str, functions_url: &str) -> Result<()> {
         let mut command = program(built, "bridge")?;
         command
-            .args(["--queue", QUEUE, "--vhost", "/", "--invoke", functions_url])
-            .args(["--function", "rabbitmq-consumer", "--tick", "dispatcher=60s"])
+            .args(["--queue", QUEUE, "--invoke", functions_url])
+            .args(["--function", "rabbitmq-consumer", "--timeout", "30s", "--tick", "dispatcher=60s"])
             .env("AMQP_URL", amqp_url);
+        let link = super::bridge_file();
+        drop(fs::remove_file(&link));
+        symlink(built.get("bridge").context("the build made no program `bridge`")?, &link)
+            .with_context(|| format!("cannot make {}", link.display()))?;
         let (bridge, output) = self.start_program("bridge", command, true)?;
         self.bridge = Some(bridge);
         self.wait_for_line("bridge", &output, |line| (line.trim() == "ready").then_some(()))
@@ -274,7 +292,7 @@ impl Station {
         for child in [&mut self.simulator, &mut self.emulator, &mut self.bridge].into_iter().flatten() {
             if let Some(status) = child.ended() {
                 let log = lines::folder().join(format!("{}.log", child.name()));
-                let end = programs::last_lines(&std::fs::read(&log).unwrap_or_default(), 5);
+                let end = programs::last_lines(&fs::read(&log).unwrap_or_default(), 5);
                 bail!("{} ended ({status}); see {}{end}", child.name(), log.display());
             }
         }
@@ -324,19 +342,19 @@ fn program(built: &BTreeMap<String, PathBuf>, name: &str) -> Result<Command> {
     accounts::command(program, None, &checkout::root(), "TERM")
 }
 
-fn migrate(functions_url: &str) -> Result<()> {
+fn invoke_migrate(functions_url: &str, patience: Duration) -> Result<()> {
     let url = format!("{functions_url}/2015-03-31/functions/migrate/invocations");
-    let answer = http::post(&url, "{}", Duration::from_secs(60))?;
+    let answer = http::post(&url, "{}", patience)?;
     if answer.status == 200 {
         return Ok(());
     }
     let said: Option<Value> = serde_json::from_str(&answer.body).ok();
-    let why = said.as_ref().and_then(|said| said.get("errorMessage")?.as_str()).unwrap_or("no reason given").to_owned();
-    bail!("HTTP {}: {why}", answer.status)
+    let why = said.as_ref().and_then(|said| said.get("errorMessage")?.as_str()).unwrap_or("no reason given");
+    bail!("migrate answers HTTP {}: {why}", answer.status)
 }
 
 fn answers(url: &str) -> Result<()> {
-    let answer = http::get(url, Duration::from_secs(10))?;
+    let answer = http::get(url, Duration::from_secs(5))?;
     // The path of a callback ends in a secret: the error names the place without it.
     let place: String = url.split('/').take(4).collect::<Vec<_>>().join("/");
     if answer.status != 200 { bail!("{place} answers HTTP {}", answer.status) } else { Ok(()) }

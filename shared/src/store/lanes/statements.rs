@@ -1,4 +1,5 @@
-//! The four statements of the lane protocol. The reference is the prototype that survived its attack.
+//! The statements of the lane protocol. The reference is the prototype that survived its attack.
+use crate::store::Statement;
 
 /// Leases the lane whose head may go now: not leased, not paused, its turn come, nothing in the air; the highest head
 /// first, then the room unserved longest. `skip locked` is right here and only here: who holds the row is a taker or
@@ -26,8 +27,8 @@ from cand, t where l.room = cand.room returning l.room";
 /// the next message would overtake), so READ COMMITTED gives their newest version. A part becomes `posting` with its
 /// attempt before the call, so that a crash leaves a trace. What nobody answered is judged once its time is over:
 /// `look` where the room can be read; `absent` (go on as if it had not been posted) where it was read in vain, where
-/// callbacks came and it was not among them, or where the room prefers twice to never; `hold` while a confirming room
-/// is silent; else `gave_up`. A part that alone keeps failing is set aside; where the room has not been well since the
+/// callbacks came and it was not among them, or where the room prefers twice to never; `hold`, judged anew each window,
+/// while a confirming room is silent; else `gave_up`. A part that alone keeps failing is set aside; where the room has not been well since the
 /// last one was, only after four times as many failures and uncounted (`rotate`), so that two bad ones cannot block the
 /// room, and an outage can turn nothing into `failed`. A caller that died left no row: whoever finds its part writes it.
 /// What has begun goes before its equals: a number is drawn before its accept commits, and one that commits late must
@@ -56,6 +57,7 @@ verdict as materialized (
          head.deliver_by, head.set_asides, head.sent + head.unsure as done,
          part.n, part.kind, part.text, part.picture_url, part.attempt, part.claimed_at, part.state as was,
          head.blocked_until, lane.pause, lane.turn,
+         least(part.claimed_at + make_interval(secs => $4), t.now + make_interval(secs => $3)) as held_until,
          case when head.id is null then 'idle'
               when lane.pause > t.now then 'wait'
               when head.state = 'queued' and head.expires_at <= t.now then 'expired'
@@ -111,12 +113,11 @@ d2 as (
     unsure = d.unsure + (v.what = 'gave_up')::int,
     set_asides = d.set_asides + (v.what = 'set_aside')::int,
     due_at = case v.what when 'set_aside' then v.now + make_interval(secs => ($9::float8[])[v.set_asides + 1])
-                         when 'rotate' then v.now + make_interval(secs => ($9::float8[])[1]) else d.due_at end,
+                         when 'rotate' then v.now + make_interval(secs => coalesce(($9::float8[])[1], 60)) else d.due_at end,
     blocked_until = case when v.what = 'post' then v.now + make_interval(secs => $2::float8 + $3::float8) end
   from verdict v where d.id = v.id and v.what not in ('wait', 'idle', 'look', 'hold')),
 d3 as (
-  update deliveries d set blocked_until = v.claimed_at + make_interval(secs => $4)
-  from verdict v where d.id = v.id and v.what = 'hold'),
+  update deliveries d set blocked_until = v.held_until from verdict v where d.id = v.id and v.what = 'hold'),
 l2 as (
   update lanes l set lease_until = v.now + make_interval(secs => $2),
     tat = case when v.what = 'post' then greatest(v.tat_ok, v.now) + v.gap else v.tat_ok end,
@@ -126,13 +127,15 @@ select v.what, v.room, v.id, v.uid, v.n, v.kind, v.text, v.picture_url,
        coalesce((select attempt from p2), v.attempt) as attempt,
        coalesce((select claimed_at from p2), v.claimed_at) as claimed_at, v.failures,
        extract(epoch from case when v.pause > v.now then v.pause
-                               when v.what = 'hold' then v.claimed_at + make_interval(secs => $4)
+                               when v.what = 'hold' then v.held_until
                                when v.blocked_until > v.now then v.blocked_until else v.turn end - v.now)::float8 as wait,
        case when v.done = 0 then extract(epoch from v.deliver_by - v.now)::float8 end as deliver_in
 from verdict v";
 
 /// Writes down how a call ended. Keyed by attempt, not by the lease: the row is always written, and a late answer
-/// still counts as proof; only the token's owner touches the lane.
+/// still counts as proof; only the token's owner touches the lane. What is late of one part must not end the block for
+/// another that is in the air. A room is suspended only for the address that it still has (`$15`): a process that lives
+/// with the old one must not undo that somebody mended it.
 pub(super) const RECORD: &str = "
 with t as materialized (select clock_timestamp() as now),
 lane as materialized (
@@ -148,7 +151,7 @@ call as (
                 request = excluded.request, response = excluded.response, error = excluded.error
   where api_calls.outcome = 'unknown'),
 d0 as materialized (
-  select d.id from deliveries d where d.id = $2 and (select count(*) from lane) >= 0 for no key update),
+  select d.id, d.state from deliveries d where d.id = $2 and (select count(*) from lane) >= 0 for no key update),
 old as materialized (
   select p.delivery, p.n, p.state from parts p, d0 where p.delivery = d0.id and p.n = $3
     and (p.attempt = $4 and p.state in ('posting', 'unconfirmed')
@@ -163,32 +166,67 @@ p as (
 d as (
   update deliveries d set
     sent = d.sent + ($6 = 'posted')::int,
-    unsure = d.unsure - ($6 = 'posted' and p.was = 'unconfirmed')::int,
+    unsure = d.unsure - ($6 in ('posted', 'refused') and p.was = 'unconfirmed')::int,
     cause = case $6 when 'posted' then 'posted' when 'refused' then 'refused by the provider' when 'suspended' then 'the room is wrong'
                     when 'limited' then 'rate limit' when 'unknown' then 'answer lost' else 'provider unavailable' end,
-    state = case when $6 = 'refused' and d.state in ('sending', 'queued') then 'failed'
-                 when $6 = 'posted' and d.state in ('sending', 'queued', 'scheduled', 'withdrawn', 'unconfirmed')
+    state = case when $6 = 'refused' and d.state in ('sending', 'queued', 'unconfirmed') then 'failed'
+                 when $6 = 'posted' and d.state not in ('sent', 'confirmed')
                       and d.sent + 1 + d.unsure - (p.was = 'unconfirmed')::int >= d.parts
                    then case when d.confirmed >= d.parts then 'confirmed'
                              when d.unsure - (p.was = 'unconfirmed')::int > 0 then 'unconfirmed' else 'sent' end
+                 when $6 = 'posted' and d.state = 'queued' then 'sending'
                  when $6 in ('retry', 'limited', 'suspended') and d.state = 'sending' and d.sent + d.unsure = 0 then 'queued'
                  else d.state end,
-    blocked_until = case when $6 = 'unknown' then t.now + make_interval(secs => $13) end
-  from p, t where d.id = p.delivery returning d.id, d.uid, d.state),
+    blocked_until = case when p.was <> 'posting' then d.blocked_until
+                         when $6 = 'unknown' then t.now + make_interval(secs => $13) end
+  from p, t where d.id = p.delivery returning d.state),
 l as (
   update lanes l set
     tat = greatest(l.tat, t.now - make_interval(secs => $8) + lane.gap),
     failures = case when $6 in ('retry', 'limited', 'unknown') then l.failures + 1 else 0 end,
-    paused_until = case when $6 in ('retry', 'limited') then t.now + make_interval(secs => $12) end,
-    pause_cause = case when $6 = 'limited' then 'rate limit' when $6 = 'retry' then 'provider unavailable' end,
+    paused_until = case when $6 in ('retry', 'limited', 'suspended') then t.now + make_interval(secs => $12) end,
+    pause_cause = case $6 when 'limited' then 'rate limit' when 'retry' then 'provider unavailable'
+                          when 'suspended' then 'the room is wrong' end,
     slow_until = case when $6 = 'limited' then t.now + make_interval(secs => $14) else l.slow_until end,
     well = l.well or $6 = 'posted',
     posts = l.posts + ($6 = 'posted')::int
   from lane, t where l.room = lane.room and l.token = $1),
 r as (
   update rooms r set state = 'suspended', state_since = t.now, state_reason = 'HTTP ' || coalesce($7::text, '?')
-  from lane, t where r.name = lane.room and r.state = 'open' and $6 = 'suspended' returning r.name)
-select (select count(*) from lane) > 0 as owner, (select state from d) as state, (select uid from d) as uid,
+  from lane, t where r.name = lane.room and r.state = 'open' and $6 = 'suspended' and r.fingerprint = $15 returning r.name)
+select (select count(*) from lane) > 0 as owner, coalesce((select state from d), (select state from d0)) as state,
        exists (select 1 from r) as suspended";
 
 pub(super) const RELEASE: &str = "update lanes set token = null, lease_until = null where token = $1";
+
+/// Takes back a claim whose call was never begun: nothing is in the air, so nobody need wait until the window is over,
+/// nor give the part up for lost. Only while the claim is this holder's own.
+pub(super) const ABANDON: &str = "
+with lane as materialized (select room from lanes where token = $1 for no key update),
+d0 as materialized (
+  select d.id from deliveries d where d.id = $2 and (select count(*) from lane) >= 0 for no key update),
+old as materialized (
+  select p.delivery, p.n from parts p, d0
+  where p.delivery = d0.id and p.n = $3 and p.attempt = $4 and p.token = $1 and p.state = 'posting' for no key update of p),
+p as (
+  update parts p set state = 'waiting' from old where p.delivery = old.delivery and p.n = old.n returning p.delivery)
+update deliveries d set blocked_until = null, cause = 'too late to call',
+  state = case when d.state = 'sending' and d.sent + d.unsure = 0 then 'queued' else d.state end
+from p where d.id = p.delivery";
+
+/// Puts off the judgement of a part in the air whose room could not be read.
+pub(super) const POSTPONE: &str = "
+with lane as materialized (select room from lanes where token = $1 for no key update),
+d as (update deliveries d set blocked_until = clock_timestamp() + make_interval(secs => $5)
+      from lane where d.id = $2 and d.room = lane.room and d.state in ('queued', 'sending') returning d.id)
+update parts p set looks = p.looks + 1 from d
+where p.delivery = d.id and p.n = $3 and p.attempt = $4 and p.state = 'posting'";
+
+pub(in crate::store) const STATEMENTS: &[Statement] = &[
+    ("take", TAKE),
+    ("claim", CLAIM),
+    ("record", RECORD),
+    ("release", RELEASE),
+    ("postpone", POSTPONE),
+    ("abandon", ABANDON),
+];

@@ -20,7 +20,7 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 /// If the system does not let us.
-pub(super) fn listen() -> Result<()> {
+pub(crate) fn listen() -> Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("cannot listen for signals")?;
     thread::spawn(move || {
         for _ in signals.forever() {
@@ -42,7 +42,7 @@ fn end_builds() {
 }
 
 /// Whether we were told to stop.
-pub(super) fn asked() -> bool {
+pub(crate) fn asked() -> bool {
     ASKED.load(Ordering::SeqCst)
 }
 
@@ -50,7 +50,7 @@ pub(super) fn asked() -> bool {
 ///
 /// # Errors
 /// If we were.
-pub(super) fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     if asked() {
         bail!("stopped");
     }

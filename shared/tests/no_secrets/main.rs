@@ -1,6 +1,9 @@
 //! What nobody may read in an error: every error path is fed a secret, a number and a body, and they are looked for in
 //! Display, Debug and the whole chain of causes, and in the JSON log.
 #![expect(clippy::unwrap_used, reason = "the functions that tests share are tests, too")]
+mod doors;
+mod servers;
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::io;
@@ -226,5 +229,5 @@ fn a_panic_is_logged_by_its_place_and_not_by_what_it_quotes() {
     });
     std::panic::set_hook(before);
     assert_silent("panic", &lines);
-    assert!(lines.contains("no_secrets.rs:") && lines.contains("the lane has two holders"), "{lines}");
+    assert!(lines.contains("no_secrets/main.rs:") && lines.contains("the lane has two holders"), "{lines}");
 }

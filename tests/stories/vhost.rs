@@ -1,0 +1,96 @@
+//! A virtual host of RabbitMQ for one story, made by the management API.
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::Value;
+use talkback::amqp_event::{Delivery, Record};
+use talkback::broker::Broker;
+use tokio::time::{Instant, interval};
+use uuid::Uuid;
+
+use crate::station::{PATIENCE, required};
+
+pub struct Vhost {
+    name: String,
+    api: String,
+    url: String,
+    client: reqwest::Client,
+    /// Looks into queues for the story.
+    pub broker: Broker,
+}
+
+impl Vhost {
+    pub async fn new() -> Self {
+        talkback::tls::install_ring();
+        let (base, api) = (required("TALKBACK_TEST_AMQP_URL"), required("TALKBACK_TEST_RABBIT_API"));
+        let name = format!("story-{}", Uuid::new_v4());
+        let (server, _) = base.rsplit_once('/').unwrap();
+        let url = format!("{server}/{name}");
+        let user = base.split("://").nth(1).unwrap().split(':').next().unwrap().to_owned();
+        let tls = talkback::tls::web_client();
+        let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap();
+        let broker = Broker::new(SecretString::from(url.clone()), "story").unwrap();
+        let vhost = Self { name, api, url, client, broker };
+        vhost.put(&format!("/vhosts/{}", vhost.name), "{}").await;
+        let all = r#"{"configure":".*","write":".*","read":".*"}"#;
+        vhost.put(&format!("/permissions/{}/{user}", vhost.name), all).await;
+        vhost
+    }
+
+    /// The value for `AMQP_URL`.
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    async fn put(&self, path: &str, body: &'static str) {
+        let request = self.client.put(format!("{}{path}", self.api)).header("content-type", "application/json");
+        let answer = request.body(body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+    }
+
+    pub async fn queue(&self, name: &str) {
+        self.put(&format!("/queues/{}/{name}", self.name), r#"{"durable":true}"#).await;
+    }
+
+    /// A queue that gets everything that is published to an exchange.
+    pub async fn queue_of(&self, exchange: &str, name: &str) {
+        self.queue(name).await;
+        let path = format!("{}/bindings/{}/e/{exchange}/q/{name}", self.api, self.name);
+        let request = self.client.post(path).header("content-type", "application/json");
+        let answer = request.body(r##"{"routing_key":"#"}"##).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
+    /// How the broker sees a queue.
+    pub async fn queue_facts(&self, name: &str) -> Value {
+        let answer = self.client.get(format!("{}/queues/{}/{name}", self.api, self.name)).send().await.unwrap();
+        answer.json().await.unwrap()
+    }
+
+    /// The next message of a queue, taken out of it.
+    pub async fn next(&self, queue: &str) -> Delivery {
+        let end = Instant::now() + PATIENCE;
+        let mut tick = interval(Duration::from_millis(25));
+        loop {
+            tick.tick().await;
+            if let Some(taken) = self.broker.get(queue).await.unwrap() {
+                let Record::Delivery(delivery) = taken.record.clone() else { panic!("an odd record") };
+                taken.ack().await.unwrap();
+                return *delivery;
+            }
+            assert!(Instant::now() < end, "nothing came to {queue}");
+        }
+    }
+
+    /// The next answer in a queue, with its correlation id.
+    pub async fn answer(&self, queue: &str) -> (Value, Option<String>) {
+        let delivery = self.next(queue).await;
+        (serde_json::from_slice(&delivery.body).unwrap(), delivery.correlation_id)
+    }
+
+    /// Takes the virtual host away, with all that is in it.
+    pub async fn gone(self) {
+        let answer = self.client.delete(format!("{}/vhosts/{}", self.api, self.name)).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+}
