@@ -33,7 +33,7 @@ async fn the_bridge_returns_a_batch_that_failed_and_delivers_it_later() {
     let reckoning = works.reckon(&said, OVERLAP).await;
     println!("{}", reckoning.told());
     assert!(reckoning.is_clean(), "{}\nlogs in {}", reckoning.told(), works.folder.display());
-    let empty = async || (works.broker.depth(QUEUE).await == Ok(0)).then_some(());
+    let empty = async || (works.vhost.broker.depth(QUEUE).await == Ok(0)).then_some(());
     eventually("an empty queue", empty).await;
     assert_eq!(works.column("select count(*)::text from rejected").await, ["0"]);
     Arc::into_inner(works).unwrap().end().await;
