@@ -61,6 +61,6 @@ async fn a_function_frozen_past_its_lease_posts_nothing_twice() {
     let told = format!("seed {seed}: {freezes} freezes, {}", reckoning.told());
     println!("{told}");
     assert!(reckoning.is_clean(), "{told}\nlogs in {}", works.folder.display());
-    assert!(freezes > 8 && reckoning.hits > 0, "a toy: {told}");
+    assert!(freezes > 8 && reckoning.hits + reckoning.abandoned > 0, "a toy: {told}");
     Arc::into_inner(works).unwrap().end().await;
 }

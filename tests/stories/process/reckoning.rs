@@ -246,15 +246,16 @@ impl Reckoning {
 
     /// Each part is one line; parts stay together; equals in priority stand in the order accepted.
     fn room(&mut self, parts: &[&Part], lines: &[Line], overlap: Duration) {
-        let mut shown: Vec<&Part> = Vec::new();
+        let (mut shown, mut at): (Vec<&Part>, Vec<f64>) = (Vec::new(), Vec::new());
         for line in lines {
             let text = line.text.as_deref().unwrap_or_default().trim();
-            match parts.iter().find(|part| part.text.trim() == text) {
-                Some(part) => shown.push(part),
-                None => self.doubled.push(format!("a line that is no part: {:.40}", text)),
+            if let Some(part) = parts.iter().find(|part| part.text.trim() == text) {
+                shown.push(part);
+                at.push(epoch(line));
+            } else {
+                self.doubled.push(format!("a line that is no part: {text:.40}"));
             }
         }
-        let at: Vec<f64> = lines.iter().map(|line| epoch(line)).collect();
         for part in parts {
             let times = shown.iter().filter(|other| other.delivery == part.delivery && other.n == part.n).count();
             match times {
@@ -269,6 +270,10 @@ impl Reckoning {
                 if between.delivery != part.delivery && between.prio <= part.prio {
                     self.disordered.push(format!("{} between parts of {}", between.named(), part.named()));
                 }
+            }
+            if part.n > 1 {
+                // Its message has begun: what was stored late, with a lower number, rightly comes after it.
+                continue;
             }
             let late = |other: &Part| other.accepted_at + overlap.as_secs_f64() < at[first];
             for after in shown[first..].iter().filter(|after| after.prio == part.prio && after.qseq < part.qseq) {

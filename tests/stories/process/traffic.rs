@@ -46,7 +46,7 @@ impl Message {
     /// One of a part, mostly through the queue: a backlog that a quick chat is busy with.
     pub fn short(number: usize, rooms: usize, chance: &mut Chance) -> Self {
         let mut message = Self::new(number, rooms, chance);
-        if number % 8 != 0 {
+        if !number.is_multiple_of(8) {
             message.words.truncate(4);
             message.door = Door::Queue;
         }

@@ -213,6 +213,12 @@ impl Works {
         self.vhost.broker.publish(SOURCE, key, body.to_string().as_bytes(), props, true).await.unwrap();
     }
 
+    /// How many calls the chat has read whose callers took no answer.
+    pub fn cut_off(&self) -> usize {
+        let long_ago = |post: &&groupme_sim::Post| post.at.elapsed() > Duration::from_secs(1);
+        self.sim.posts().iter().filter(long_ago).filter(|post| post.answer.is_none()).count()
+    }
+
     pub async fn db(&self) -> tokio_postgres::Client {
         connect(&self.database_url).await
     }
