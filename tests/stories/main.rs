@@ -22,4 +22,5 @@ mod send_door;
 mod send_health;
 mod send_look_up;
 mod station;
+mod storm;
 mod vhost;

@@ -125,12 +125,13 @@ async fn a_mixed_run(station: &mut Station) {
         asking(standard(&reused, REUSED), "nobody", "c-1"),
         asking(standard(&Uuid::new_v4().to_string(), "somebody waits"), "nobody", "c-2"),
     ];
+    station.start_dispatcher();
     station.consume(&batch).await;
+    station.until("select count(*)::text from deliveries where state = 'confirmed'", &["3"]).await;
     // An answer is lost: the room is read, with the member's token.
     station.sim.fault(Fault::once(What::ResetAfterRead { shown: true }));
     station.sim.callbacks_mode(BOT, CallbackMode::Never);
     station.consume(&[standard(&Uuid::new_v4().to_string(), "the answer is lost")]).await;
-    station.start_dispatcher();
     station.until("select count(*)::text from api_calls where operation = 'read'", &["1"]).await;
     station.sim.callbacks_mode(BOT, CallbackMode::Normal);
     station.sim.say(GROUP, "9", MEMBERS_NAME, MEMBERS_WORDS).await;
@@ -139,7 +140,7 @@ async fn a_mixed_run(station: &mut Station) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     assert_eq!(client.post(url).body(MEMBERS_WORDS).send().await.unwrap().status(), 404);
     station.until("select count(*)::text from deliveries where state = 'confirmed'", &["5"]).await;
-    station.until("select count(*)::text from api_calls where operation in ('ack', 'reply')", &["2"]).await;
+    station.until("select count(*)::text from api_calls where operation in ('ack', 'reply')", &["3"]).await;
     station.until("select count(*)::text from messages where answer in ('due', 'giving')", &["0"]).await;
     station.stop_dispatcher().await;
 }

@@ -136,13 +136,20 @@ async fn a_claim_that_came_too_late_to_call_is_free_for_the_next() {
     let station = Station::open().await;
     let relay = station.relay("dispatcher");
     accepted(&relay, &[message("a")]).await;
-    let claimed = claims(&relay, "slow").await;
-    relay.store.abandon("slow", &claimed).await.unwrap();
+    claims(&relay, "slow").await;
+    relay.store.disown("slow", None).await.unwrap();
     relay.store.release("slow").await.unwrap();
     station.until(STATES, &["queued"]).await;
-    assert_eq!(claims(&relay, "next").await.attempt, 2);
+    let next = claims(&relay, "next").await;
+    assert_eq!(next.attempt, 2);
     // What is another's cannot be taken back.
-    relay.store.abandon("slow", &claimed).await.unwrap();
+    relay.store.disown("slow", None).await.unwrap();
+    // Nor what was called, whether it could be recorded or not.
+    relay.store.disown("next", Some((next.delivery, next.part, next.attempt))).await.unwrap();
+    station.until(PARTS, &["posting 2"]).await;
+    let report = report(&next, Outcome::Unknown);
+    relay.store.record_and_release("next", &report, &relay.settings.lanes).await.unwrap();
+    relay.store.disown("next", None).await.unwrap();
     station.until(PARTS, &["posting 2"]).await;
     station.end().await;
 }
@@ -239,7 +246,9 @@ async fn a_line_seen_late_is_proof_also_for_what_expired() {
     let relay = station.relay("dispatcher");
     accepted(&relay, &[message("a")]).await;
     let claimed = claims(&relay, "died").await;
-    let expired = "update parts set state = 'waiting'; update deliveries set state = 'expired', blocked_until = null";
+    // As a claim would judge it absent, and then a sweep too old.
+    let expired = "update parts set state = 'waiting'; update deliveries set state = 'queued', blocked_until = null;
+                   update deliveries set state = 'expired'";
     station.db().await.batch_execute(expired).await.unwrap();
     relay.hear(&Line::read(&line("1", &claimed.text)).unwrap()).await.unwrap();
     station.until(STATES, &["confirmed"]).await;
@@ -323,5 +332,42 @@ async fn a_replayed_message_waits_for_its_call_in_the_air() {
     assert_eq!(relay.store.replay(&uid).await.unwrap(), 1);
     let taken = relay.store.take("next", &relay.room_names(), &relay.settings.lanes).await.unwrap();
     assert!(taken.is_none(), "its call may still end well");
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_postgres_was_away_a_lost_answer_is_looked_for_anew() {
+    let mut station = Station::with(plain_room()).await;
+    // Postgres has been up for less than this window.
+    let config = station.vars["TALKBACK_CONFIG"].replace("window = \"1s\"", "window = \"90000h\"");
+    station.vars.insert("TALKBACK_CONFIG".into(), config);
+    station.settings = Settings::from_vars(&station.vars).unwrap();
+    let relay = station.relay("dispatcher");
+    accepted(&relay, &[message("a")]).await;
+    claims(&relay, "died").await;
+    let client = station.db().await;
+    let before = "update parts set claimed_at = pg_postmaster_start_time() - interval '1 min';
+                  update deliveries set blocked_until = null; update lanes set token = null";
+    client.batch_execute(before).await.unwrap();
+    // Whoever takes the lane once finds that it must wait, and nobody finds it twice.
+    let rooms = relay.room_names();
+    let first = relay.store.take("next", &rooms, &relay.settings.lanes).await.unwrap();
+    assert!(matches!(first, Some((_, Claim::Wait(_)))));
+    assert!(relay.store.take("next", &rooms, &relay.settings.lanes).await.unwrap().is_none());
+    station.until(PARTS, &["posting 1"]).await;
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_of_others_are_kept_nowhere_also_in_what_strict_readers_refuse() {
+    let station = Station::open().await;
+    // Half a surrogate pair, as Python writes it.
+    let raw = br#"{"text": "\ud83d", "bot_id": "someone-elses-bot", "nested": [{"password": "letmein"}], "uid": []}"#;
+    station.consume(&[Station::raw_message("source.standard", raw, json!({}))]).await;
+    let row = station.db().await.query_one("select id::text, raw_sealed from rejected", &[]).await.unwrap();
+    let (id, sealed): (String, Vec<u8>) = (row.get(0), row.get(1));
+    let place = talkback::seal::Place { table: "rejected", column: "raw_sealed", row: &id };
+    let kept = String::from_utf8(station.settings.data_keys.open(place, &sealed).unwrap()).unwrap();
+    assert!(kept.contains("***") && !kept.contains("someone-elses-bot") && !kept.contains("letmein"), "{kept}");
     station.end().await;
 }

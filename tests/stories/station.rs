@@ -290,11 +290,25 @@ impl Station {
         self.dispatcher = Some((stop, task));
     }
 
-    /// Lets the dispatcher finish what it does; then nothing happens any more by itself.
+    /// Lets the dispatcher finish what it does; then nothing happens any more by itself. Its minute is not waited for
+    /// where it has nothing left to do: a dispatcher that only looks around may be ended at any time.
     pub async fn stop_dispatcher(&mut self) {
-        if let Some((stop, task)) = self.dispatcher.take() {
-            stop.store(true, Ordering::Relaxed);
-            task.await.unwrap();
+        let Some((stop, mut task)) = self.dispatcher.take() else { return };
+        stop.store(true, Ordering::Relaxed);
+        let db = self.db().await;
+        let work = "select exists (select 1 from deliveries where state in ('queued', 'sending', 'scheduled'))
+                    or exists (select 1 from parts where state = 'posting')
+                    or exists (select 1 from messages where answer in ('due', 'giving'))";
+        let mut tick = interval(Duration::from_millis(25));
+        loop {
+            tokio::select! {
+                ended = &mut task => return ended.unwrap(),
+                _ = tick.tick() => if !db.query_one(work, &[]).await.unwrap().get::<_, bool>(0) {
+                    task.abort();
+                    drop(task.await);
+                    return;
+                },
+            }
         }
     }
 

@@ -7,7 +7,9 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::Relay;
+use super::plan::ReplyTo;
 use crate::broker::{BrokerError, Props};
+use crate::message::Uid;
 use crate::store::StoreError;
 use crate::store::answers::{CallNote, Due};
 
@@ -22,6 +24,9 @@ const ACK_LEAST: Duration = Duration::from_secs(1);
 
 /// Answers given side by side.
 const AT_ONCE: i64 = 8;
+
+/// No second try to tell of a refused message begins after this: the batch that it came in waits meanwhile.
+const REFUSED_LIMIT: Duration = Duration::from_secs(1);
 
 /// How giving an answer ended.
 enum Given {
@@ -69,19 +74,37 @@ impl Relay {
         }
     }
 
+    /// Tells a producer that its message was refused at the door and never will be posted. Best effort: no row waits
+    /// for this answer, and who hears nothing takes over all the same.
+    pub(super) async fn reply_refused(&self, uid: &Uid, reason: &str, to: &ReplyTo) {
+        let due = Due {
+            uid: uid.key().to_owned(),
+            given_uid: uid.given().to_owned(),
+            failure: Some(reason.to_owned()),
+            reply_to: Some(to.queue.clone()),
+            correlation_id: Some(to.correlation_id.clone()),
+            ack_url: false,
+        };
+        if let Err(error) = self.reply(&due, &to.queue, Instant::now() + REFUSED_LIMIT).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a producer was not told of its refused message");
+        }
+    }
+
     async fn reply(&self, due: &Due, queue: &str, until: Instant) -> Result<Given, StoreError> {
         let body = match &due.failure {
             None => json!({ "status": "success", "message_id": due.given_uid }),
             Some(reason) => json!({ "status": "failure", "message_id": due.given_uid, "reason": reason }),
         };
         let Some(broker) = &self.broker else { return Ok(Given::No) };
+        // RabbitMQ's direct reply-to is no queue: what is mandatory comes back as unroutable although it was delivered.
+        let mandatory = !queue.starts_with("amq.rabbitmq.reply-to.");
         let props = Props { correlation_id: due.correlation_id.clone(), ..Props::default() };
         for attempt in 0..TRIES {
             if attempt > 0 && Instant::now() >= until {
                 return Ok(Given::NotYet);
             }
             let started = Instant::now();
-            let published = broker.publish("", queue, body.to_string().as_bytes(), &props, true).await;
+            let published = broker.publish("", queue, body.to_string().as_bytes(), &props, mandatory).await;
             let error = published.as_ref().err().map(ToString::to_string);
             self.note(due, "amqp", "reply", None, started, &body, error.as_deref()).await?;
             match published {

@@ -27,6 +27,8 @@ struct Holder<'a> {
     token: String,
     channels: Channels,
     calls: usize,
+    /// Called and not recorded: delivery, part, attempt.
+    called: Option<(i64, i16, i32)>,
 }
 
 /// What to do after a claim was acted on.
@@ -43,10 +45,11 @@ impl Relay {
     /// Drains lanes until none may go; returns the number of calls made.
     pub(super) async fn lane(&self, budget: &Budget, news: mpsc::UnboundedSender<News>) -> Result<usize, StoreError> {
         let token = Uuid::new_v4().to_string();
-        let mut holder = Holder { relay: self, budget, news, token, channels: Channels::new(), calls: 0 };
+        let mut holder = Holder { relay: self, budget, news, token, channels: Channels::new(), calls: 0, called: None };
         let result = holder.run().await;
         if result.is_err() {
-            // Best effort: a lease that is not given back ends by itself.
+            // Best effort: the claim that came with a lost answer, and the lease; both end by themselves, but later.
+            drop(self.store.disown(&holder.token, holder.called).await);
             drop(self.store.release(&holder.token).await);
         }
         result.map(|()| holder.calls)
@@ -141,10 +144,11 @@ impl Holder<'_> {
         let limit = claimed.deliver_in.map_or(lanes.http, |left| lanes.http.min(left.saturating_sub(since.elapsed())));
         if !self.may_call(since) || limit.is_zero() {
             tracing::warn!(room = room.name, uid = claimed.uid, "claim abandoned: too late to call");
-            relay.store.abandon(&self.token, claimed).await?;
+            relay.store.disown(&self.token, None).await?;
             return Ok(Next::LetGo);
         }
         let post = Post { room, text: &claimed.text, picture_url: claimed.picture_url.as_deref() };
+        self.called = Some((claimed.delivery, claimed.part, claimed.attempt));
         let started = Instant::now();
         let call = channel.post(post, limit).await;
         let latency = started.elapsed();
@@ -184,13 +188,15 @@ impl Holder<'_> {
     }
 
     /// Writes the call down; where the database died meanwhile, tries until the function must end.
-    async fn record(&self, mut report: CallReport<'_>, last: bool) -> Result<Next, StoreError> {
+    async fn record(&mut self, mut report: CallReport<'_>, last: bool) -> Result<Next, StoreError> {
         let relay = self.relay;
         let lanes = &relay.settings.lanes;
         let mut pause = Duration::from_millis(100);
+        // Whether a try's answer was lost: it may have claimed the next part, which nobody will call.
+        let mut doubtful = false;
         loop {
             let since = Since::now();
-            let recorded = if last || self.budget.is_over() {
+            let recorded = if last || doubtful || self.budget.is_over() {
                 relay.store.record_and_release(&self.token, &report, lanes).await.map(|r| (r, Next::Gone))
             } else {
                 let both = relay.store.record_and_claim(&self.token, &report, lanes).await;
@@ -198,7 +204,11 @@ impl Holder<'_> {
             };
             match recorded {
                 Ok((recorded, next)) => {
+                    self.called = None;
                     self.tell_of(report.claimed, recorded);
+                    if doubtful {
+                        relay.store.disown(&self.token, None).await?;
+                    }
                     return Ok(next);
                 }
                 Err(error) if Instant::now() + pause + lanes.statement_timeout > self.budget.end => return Err(error),
@@ -209,6 +219,7 @@ impl Holder<'_> {
                 Err(error) if !error.may_pass() => return Err(error),
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "call not recorded yet");
+                    doubtful = true;
                     sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(2));
                 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
-use self::statements::{ABANDON, CLAIM, POSTPONE, RECORD, RELEASE, TAKE};
+use self::statements::{CLAIM, DISOWN, POSTPONE, RECORD, RELEASE, TAKE};
 use super::connection::{Store, StoreError};
 use crate::config::Lanes;
 
@@ -360,9 +360,10 @@ impl Store {
             .map(drop)
     }
 
-    /// Takes back a claim whose call was never begun.
-    pub async fn abandon(&self, token: &str, claimed: &Claimed) -> Result<(), StoreError> {
-        self.rows(ABANDON, &[&token, &claimed.delivery, &claimed.part, &claimed.attempt]).await.map(drop)
+    /// Takes back this holder's claims whose call was never begun; `called` is one that was, and is not recorded.
+    pub async fn disown(&self, token: &str, called: Option<(i64, i16, i32)>) -> Result<(), StoreError> {
+        let (delivery, part, attempt) = (called.map(|c| c.0), called.map(|c| c.1), called.map(|c| c.2));
+        self.rows(DISOWN, &[&token, &delivery, &part, &attempt]).await.map(drop)
     }
 
     /// Lets go of the lane.

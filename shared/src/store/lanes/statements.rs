@@ -28,13 +28,15 @@ from cand, t where l.room = cand.room returning l.room";
 /// attempt before the call, so that a crash leaves a trace. What nobody answered is judged once its time is over:
 /// `look` where the room can be read; `absent` (go on as if it had not been posted) where it was read in vain, where
 /// callbacks came and it was not among them, or where the room prefers twice to never; `hold`, judged anew each window,
-/// while a confirming room is silent; else `gave_up`. A part that alone keeps failing is set aside; where the room has not been well since the
+/// while a confirming room is silent, and for a window after Postgres was away: the callback could not be stored; else
+/// `gave_up`. A part that alone keeps failing is set aside; where the room has not been well since the
 /// last one was, only after four times as many failures and uncounted (`rotate`), so that two bad ones cannot block the
 /// room, and an outage can turn nothing into `failed`. A caller that died left no row: whoever finds its part writes it.
 /// What has begun goes before its equals: a number is drawn before its accept commits, and one that commits late must
 /// not come between the parts of another.
 pub(super) const CLAIM: &str = "
 with t as materialized (select clock_timestamp() as now),
+up as materialized (select pg_postmaster_start_time() as since),
 lane as materialized (
   select l.*, r.state as room_state, r.channel, r.on_unknown, r.readable, r.heard_at,
          r.confirm and coalesce(r.confirmed_post >= l.posts - 20, false) as confirms,
@@ -57,7 +59,9 @@ verdict as materialized (
          head.deliver_by, head.set_asides, head.sent + head.unsure as done,
          part.n, part.kind, part.text, part.picture_url, part.attempt, part.claimed_at, part.state as was,
          head.blocked_until, lane.pause, lane.turn,
-         least(part.claimed_at + make_interval(secs => $4), t.now + make_interval(secs => $3)) as held_until,
+         case when part.claimed_at < up.since and up.since + make_interval(secs => $3) > t.now
+              then up.since + make_interval(secs => $3)
+              else least(part.claimed_at + make_interval(secs => $4), t.now + make_interval(secs => $3)) end as held_until,
          case when head.id is null then 'idle'
               when lane.pause > t.now then 'wait'
               when head.state = 'queued' and head.expires_at <= t.now then 'expired'
@@ -67,6 +71,7 @@ verdict as materialized (
               when part.state = 'posting' then
                 case when part.attempt = $6 and head.id = $7 and part.n = $8 then 'absent'
                      when lane.readable and part.looks < 5 then 'look'
+                     when part.claimed_at < up.since and up.since + make_interval(secs => $3) > t.now then 'hold'
                      when lane.heard_at > part.claimed_at then 'absent'
                      when lane.confirms and part.claimed_at + make_interval(secs => $4) > t.now then 'hold'
                      when lane.on_unknown = 'resend' then 'absent'
@@ -78,7 +83,7 @@ verdict as materialized (
                 then 'rotate'
               when lane.turn > t.now then 'wait'
               else 'post' end as what
-  from t, lane left join head on true left join part on true),
+  from t, up, lane left join head on true left join part on true),
 trace as (
   insert into api_calls (uid, room, channel, operation, delivery, part, attempt, token, outcome, error)
   select v.uid, v.room, v.channel, 'post', v.id, v.n, v.attempt, p.token, 'unknown', 'its caller died'
@@ -199,18 +204,26 @@ select (select count(*) from lane) > 0 as owner, coalesce((select state from d),
 
 pub(super) const RELEASE: &str = "update lanes set token = null, lease_until = null where token = $1";
 
-/// Takes back a claim whose call was never begun: nothing is in the air, so nobody need wait until the window is over,
-/// nor give the part up for lost. Only while the claim is this holder's own.
-pub(super) const ABANDON: &str = "
+/// Takes back claims of this holder whose call was never begun: nothing is in the air, so nobody need wait until the
+/// window is over, nor give the part up for lost. That is a claim found too late to call, or one whose answer was lost
+/// with the connection. Not `$2, $3, $4`: what was called and could not be recorded; nor what was recorded as unknown.
+pub(super) const DISOWN: &str = "
 with lane as materialized (select room from lanes where token = $1 for no key update),
+mine as materialized (
+  select p.delivery, p.n, p.attempt from parts p
+  where p.state = 'posting' and p.token = $1 and (select count(*) from lane) >= 0
+    and (p.delivery, p.n, p.attempt) is distinct from ($2::bigint, $3::smallint, $4::int)
+    and not exists (select 1 from api_calls a where a.operation = 'post' and a.delivery = p.delivery and a.part = p.n
+                                                and a.attempt = p.attempt)),
 d0 as materialized (
-  select d.id from deliveries d where d.id = $2 and (select count(*) from lane) >= 0 for no key update),
+  select d.id from deliveries d where d.id in (select delivery from mine) order by d.id for no key update),
 old as materialized (
-  select p.delivery, p.n from parts p, d0
-  where p.delivery = d0.id and p.n = $3 and p.attempt = $4 and p.token = $1 and p.state = 'posting' for no key update of p),
+  select p.delivery, p.n from parts p join d0 on p.delivery = d0.id
+    join mine on mine.delivery = p.delivery and mine.n = p.n and mine.attempt = p.attempt
+  where p.state = 'posting' and p.token = $1 for no key update of p),
 p as (
   update parts p set state = 'waiting' from old where p.delivery = old.delivery and p.n = old.n returning p.delivery)
-update deliveries d set blocked_until = null, cause = 'too late to call',
+update deliveries d set blocked_until = null, cause = 'not called after all',
   state = case when d.state = 'sending' and d.sent + d.unsure = 0 then 'queued' else d.state end
 from p where d.id = p.delivery";
 
@@ -228,5 +241,5 @@ pub(in crate::store) const STATEMENTS: &[Statement] = &[
     ("record", RECORD),
     ("release", RELEASE),
     ("postpone", POSTPONE),
-    ("abandon", ABANDON),
+    ("disown", DISOWN),
 ];
