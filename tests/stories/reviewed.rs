@@ -246,7 +246,8 @@ async fn a_line_seen_late_is_proof_also_for_what_expired() {
     let relay = station.relay("dispatcher");
     accepted(&relay, &[message("a")]).await;
     let claimed = claims(&relay, "died").await;
-    let expired = "update parts set state = 'waiting'; update deliveries set state = 'expired', blocked_until = null";
+    let expired = "update parts set state = 'waiting'; update deliveries set state = 'queued', blocked_until = null;
+                   update deliveries set state = 'expired'";
     station.db().await.batch_execute(expired).await.unwrap();
     relay.hear(&Line::read(&line("1", &claimed.text)).unwrap()).await.unwrap();
     station.until(STATES, &["confirmed"]).await;
