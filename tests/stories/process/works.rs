@@ -22,7 +22,7 @@ use crate::station::{KEY, MEMBER, TOKEN, connect, new_database, required, sha256
 use crate::vhost::Vhost;
 
 /// How long a story waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The exchange of the station's programs.
 pub const SOURCE: &str = "source_exchange";
@@ -172,7 +172,7 @@ impl Works {
         let mut command = program(&PathBuf::from(required("TALKBACK_TEST_BIN")).join("bridge"));
         command
             .args(["--queue", talkback::broker::QUEUE, "--function", "rabbitmq-consumer", "--invoke", &emulator.url()])
-            .args(["--batch", &setup.batch.to_string(), "--window", "50ms", "--timeout", "2500ms"])
+            .args(["--batch", &setup.batch.to_string(), "--window", "50ms", "--timeout", "3s"])
             .args(if setup.usual { ["--tick", "dispatcher=60s"].as_slice() } else { &[] })
             .env("AMQP_URL", vhost.url());
         let bridge = start("bridge", command, &folder, &ledger);
