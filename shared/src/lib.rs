@@ -8,6 +8,7 @@
 //!
 //! | module | what it knows |
 //! | --- | --- |
+//! | [`start`] | what every function does first |
 //! | [`relay`] | accept and dispatch: the one place that knows all the parts |
 //! | [`chat`], [`command`] | a line said in the room: record it, confirm with it, or obey it |
 //! | [`channel`] | one file per channel: limits, and `post` |
@@ -33,6 +34,7 @@ pub mod route;
 pub mod seal;
 pub mod send_key;
 pub mod source;
+pub mod start;
 pub mod store;
 pub mod telemetry;
 pub mod text;

@@ -1,18 +1,20 @@
 //! Wires the dispatcher to Lambda.
+use std::process::ExitCode;
+
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
-use talkback::config::Settings;
-use talkback::relay::Relay;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    talkback::tls::install_ring();
-    talkback::telemetry::init("dispatcher");
-    let relay = Relay::new(Settings::from_env()?, "dispatcher")?;
+async fn main() -> Result<ExitCode, Error> {
+    let relay = match talkback::start::relay("dispatcher") {
+        Ok(relay) => relay,
+        Err(code) => return Ok(code),
+    };
     let relay = &relay;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<EventBridgeEvent<Value>>| {
         dispatcher::handle(relay, event).await.map_err(Error::from)
     }))
-    .await
+    .await?;
+    Ok(ExitCode::SUCCESS)
 }

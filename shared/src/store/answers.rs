@@ -40,8 +40,9 @@ pub struct CallNote<'a> {
     pub error: Option<&'a str>,
 }
 
-/// Leases the answer to the caller for ten seconds (the Twilio front end waits for fifteen): two workers that finish two deliveries of one message do not
-/// both answer, and a worker that dies leaves it to the next. Finished means that nothing more will be posted.
+/// Leases the answer to the caller for ten seconds (the Twilio front end waits for fifteen): two workers that finish two
+/// deliveries of one message do not both answer, and a worker that dies leaves it to the next. Finished means that
+/// nothing more will be posted.
 const TAKE_DUE: &str = "
 with x as materialized (
   select m.uid from messages m
