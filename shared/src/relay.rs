@@ -116,6 +116,16 @@ impl Relay {
         self.settings.lookup.hash("room", value.as_bytes())
     }
 
+    /// Whether a dispatcher is at work, and stays for a while yet: it looks for due work at least each second.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn dispatcher_works(&self) -> Result<bool, StoreError> {
+        let lanes = &self.settings.lanes;
+        let stay = lanes.stay.min(lanes.stay_unknown_deadline).saturating_sub(lanes.poll * 2);
+        self.store.seen_within("dispatcher", stay).await
+    }
+
     /// The configured room of this name.
     #[must_use]
     pub fn room(&self, name: &str) -> Option<&Room> {

@@ -34,6 +34,13 @@ pub fn listeners_text(uid: &str, text: &str) -> Value {
     Station::message("source.twilio.sms.incoming", &body)
 }
 
+/// A station whose front end waits. Its dispatcher stays long: three tries that fail are not cut in two by the end of a
+/// minute, after which the rest would wait for half of one.
+pub fn waiting_for(front_end: &FrontEnd) -> Setup {
+    let lanes = "stay_unknown_deadline = \"60s\"".to_owned();
+    Setup { lanes, vars: vec![("ACK_URL", front_end.url())], ..Setup::default() }
+}
+
 /// A station with a broker, on which the queue `answers` waits.
 async fn with_broker(setup: Setup) -> (Vhost, Station) {
     let vhost = Vhost::new().await;
@@ -49,6 +56,7 @@ const CALLS: &str =
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_reply_comes_after_the_last_part_and_not_before() {
     let (vhost, mut station) = with_broker(Setup::default()).await;
+    station.start_dispatcher();
     station.sim.fault(Fault { containing: Some("(2/2)".into()), ..Fault::always(status(429)) });
     let uid = uid();
     let long = "All work and no play makes Jack a dull boy. ".repeat(30);
@@ -57,7 +65,6 @@ async fn the_reply_comes_after_the_last_part_and_not_before() {
     assert_eq!(station.column("select answer from messages").await, ["due"]);
     assert_eq!(vhost.broker.depth("answers").await.unwrap(), 0);
     station.sim.clear_faults();
-    station.start_dispatcher();
     let (answer, correlation) = vhost.answer("answers").await;
     assert_eq!(answer, json!({ "status": "success", "message_id": uid }));
     assert_eq!(correlation.as_deref(), Some("c-1"));
@@ -71,12 +78,12 @@ async fn the_reply_comes_after_the_last_part_and_not_before() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_for_two_rooms_is_answered_when_both_have_it() {
     let (vhost, mut station) = with_broker(two_rooms()).await;
+    station.start_dispatcher();
     station.sim.fault(Fault { bot_id: Some(OTHER_BOT.into()), ..Fault::always(status(429)) });
     station.consume(&[asking(standard(&uid(), "both"), "answers", "c-1")]).await;
     station.until("select distinct outcome from api_calls order by 1", &["limited", "posted"]).await;
     assert_eq!(vhost.broker.depth("answers").await.unwrap(), 0);
     station.sim.clear_faults();
-    station.start_dispatcher();
     assert_eq!(vhost.answer("answers").await.0["status"], "success");
     station.end().await;
     vhost.gone().await;
@@ -85,6 +92,7 @@ async fn a_message_for_two_rooms_is_answered_when_both_have_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_never_will_be_posted_is_answered_with_failure_and_why() {
     let (vhost, mut station) = with_broker(Setup::default()).await;
+    station.start_dispatcher();
     station.sim.fault(Fault { containing: Some("refused".into()), ..Fault::always(status(400)) });
     let uids = [uid(), uid(), uid(), uid()];
     let ban = json!({ "wbor_message_id": uids[0], "ban_number": "+12075550123", "type": "ban" });
@@ -99,7 +107,6 @@ async fn a_message_that_never_will_be_posted_is_answered_with_failure_and_why() 
             asking(standard(&uids[3], "refused"), "answers", "3"),
         ])
         .await;
-    station.start_dispatcher();
     let mut answers = Vec::new();
     for _ in 0..uids.len() {
         let (answer, correlation) = vhost.answer("answers").await;
@@ -118,8 +125,38 @@ async fn a_message_that_never_will_be_posted_is_answered_with_failure_and_why() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_names_the_message_as_its_producer_wrote_it() {
+async fn a_message_that_is_refused_at_the_door_is_answered_with_failure_and_why() {
     let (vhost, station) = with_broker(Setup::default()).await;
+    let (empty, reused) = (uid(), uid());
+    let nothing = json!({ "body": "", "wbor_message_id": empty });
+    let broken = Station::raw_message("source.standard", b"no JSON", json!({}));
+    let batch = [
+        asking(Station::message("source.standard", &nothing), "answers", "0"),
+        asking(broken, "answers", "1"),
+        standard(&reused, "the first"),
+        asking(standard(&reused, "another"), "answers", "2"),
+    ];
+    station.take_in(&batch).await;
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        let (answer, correlation) = vhost.answer("answers").await;
+        assert_eq!(answer["status"], "failure");
+        answers.push((correlation.unwrap(), answer["reason"].clone(), answer["message_id"].clone()));
+    }
+    assert_eq!(answers[0], ("0".to_owned(), json!("no_body"), json!(empty)));
+    assert_eq!((&answers[1].0[..], &answers[1].1), ("1", &json!("not_json")));
+    assert_eq!(answers[2], ("2".to_owned(), json!("uid_reused"), json!(reused)));
+    assert_eq!(station.column(CALLS).await, ["reply ok -"; 3]);
+    // The first has not been answered by this, nor is it: nobody asked.
+    assert_eq!(station.column("select coalesce(answer, '-') from messages").await, ["-"]);
+    station.end().await;
+    vhost.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_names_the_message_as_its_producer_wrote_it() {
+    let (vhost, mut station) = with_broker(Setup::default()).await;
+    station.start_dispatcher();
     let upper = uid().to_uppercase();
     station.consume(&[asking(standard(&upper, "upper"), "answers", "c-1")]).await;
     assert_eq!(vhost.answer("answers").await.0["message_id"], json!(upper));
@@ -132,7 +169,8 @@ async fn an_answer_names_the_message_as_its_producer_wrote_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reply_queue_that_vanished_is_written_down_and_harms_nothing() {
-    let (vhost, station) = with_broker(Setup::default()).await;
+    let (vhost, mut station) = with_broker(Setup::default()).await;
+    station.start_dispatcher();
     station.consume(&[asking(standard(&uid(), "a"), "nobody-waits-here", "c-1"), standard(&uid(), "b")]).await;
     station.until("select state from deliveries", &["confirmed", "confirmed"]).await;
     station.until("select coalesce(answer, 'none') from messages order by body", &["failed", "none"]).await;
@@ -143,6 +181,7 @@ async fn a_reply_queue_that_vanished_is_written_down_and_harms_nothing() {
         ["failed: no queue takes this message: nothing is bound for its exchange and routing key"]
     );
     // Nothing is left to try: another minute posts and answers nothing.
+    station.stop_dispatcher().await;
     station.relay("dispatcher").tend_once().await.unwrap();
     assert_eq!(station.column(replies).await.len(), 1);
     assert_eq!(station.sim.posts().len(), 2);
@@ -153,6 +192,7 @@ async fn a_reply_queue_that_vanished_is_written_down_and_harms_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeat_that_asks_about_a_finished_message_is_answered_again() {
     let (vhost, mut station) = with_broker(Setup::default()).await;
+    station.start_dispatcher();
     let uid = uid();
     station.consume(&[asking(standard(&uid, "once"), "answers", "c-1")]).await;
     assert_eq!(vhost.answer("answers").await.1.as_deref(), Some("c-1"));
@@ -160,7 +200,6 @@ async fn a_repeat_that_asks_about_a_finished_message_is_answered_again() {
         .until("select state || ' ' || answer from deliveries join messages using (uid)", &["confirmed given"])
         .await;
     station.consume(&[asking(standard(&uid, "once"), "answers", "c-2")]).await;
-    station.start_dispatcher();
     let (answer, correlation) = vhost.answer("answers").await;
     assert_eq!((answer["status"].as_str(), correlation.as_deref()), (Some("success"), Some("c-2")));
     assert_eq!(station.sim.posts().len(), 1);
@@ -211,19 +250,19 @@ async fn the_front_end_is_told_once_of_each_text_that_was_posted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_acknowledgement_that_fails_three_times_is_given_up_and_the_text_is_posted_once() {
     let front_end = FrontEnd::answering(&[500]).await;
-    let mut station = Station::with(Setup { vars: vec![("ACK_URL", front_end.url())], ..Setup::default() }).await;
+    let mut station = Station::with(waiting_for(&front_end)).await;
+    station.start_dispatcher();
     let text = listeners_text(&uid(), "hello");
-    station.consume(std::slice::from_ref(&text)).await;
+    station.take_in(std::slice::from_ref(&text)).await;
     station.until("select answer from messages", &["failed"]).await;
     assert_eq!(front_end.heard().len(), 3);
-    station.start_dispatcher();
     station.until("select state from deliveries", &["confirmed"]).await;
     station.stop_dispatcher().await;
     assert_eq!(station.column(CALLS).await, ["post posted 202", "ack failed 500", "ack failed 500", "ack failed 500"]);
     assert_eq!(station.sim.posts().len(), 1);
     assert_eq!(front_end.heard().len(), 3);
     // The front end publishes the text again, since it heard nothing: it is told, and nothing is posted.
-    station.consume(&[text]).await;
+    station.take_in(&[text]).await;
     station.start_dispatcher();
     station.until("select count(*)::text from api_calls where operation = 'ack'", &["6"]).await;
     assert_eq!(station.sim.posts().len(), 1);
@@ -234,9 +273,9 @@ async fn an_acknowledgement_that_fails_three_times_is_given_up_and_the_text_is_p
 async fn the_front_end_is_not_told_of_what_was_not_posted() {
     let front_end = FrontEnd::answering(&[200]).await;
     let mut station = Station::with(Setup { vars: vec![("ACK_URL", front_end.url())], ..Setup::default() }).await;
+    station.start_dispatcher();
     station.sim.fault(Fault { containing: Some("refused".into()), ..Fault::always(status(400)) });
     station.consume(&[listeners_text(&uid(), "refused"), listeners_text(&uid(), "posted")]).await;
-    station.start_dispatcher();
     station.until("select state from deliveries order by state", &["confirmed", "failed"]).await;
     station.until("select answer from messages", &["given"; 2]).await;
     assert_eq!(front_end.heard().len(), 1);

@@ -10,5 +10,4 @@ mod main_job;
 mod outages;
 mod reckoning;
 mod traffic;
-mod vhost;
 mod works;

@@ -81,7 +81,8 @@ async fn a_record_stops_the_remaining_parts_of_what_is_being_posted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_changes_nothing_about_what_the_room_shows_already() {
-    let station = Station::open().await;
+    let mut station = Station::open().await;
+    station.start_dispatcher();
     let uid = uid();
     station.consume(&[original(&uid, "shown")]).await;
     station.until(STATES, &["confirmed"]).await;
@@ -95,7 +96,8 @@ async fn a_record_changes_nothing_about_what_the_room_shows_already() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_settles_what_was_withdrawn_expired_or_failed() {
-    let station = Station::open().await;
+    let mut station = Station::open().await;
+    station.start_dispatcher();
     station.sim.fault(Fault {
         containing: Some("refused".into()),
         ..Fault::always(What::Status { code: 400, retry_after: None, shown: false })
@@ -109,7 +111,7 @@ async fn a_record_settles_what_was_withdrawn_expired_or_failed() {
     late["basicProperties"]["replyTo"] = json!("nobody");
     let old = json!({ "body": "old", "wbor_message_id": uids[1], "expires_at": "2026-01-01T00:00:00Z" });
     station.consume(&[late, Station::message("source.standard", &old), original(&uids[2], "refused")]).await;
-    assert_eq!(station.column(STATES).await, ["withdrawn", "expired", "failed"]);
+    station.until(STATES, &["withdrawn", "expired", "failed"]).await;
     let records: Vec<Value> = uids.iter().map(|uid| record(uid)).collect();
     station.consume(&records).await;
     assert_eq!(station.column(STATES).await, ["sent", "sent", "sent"]);
@@ -153,7 +155,8 @@ async fn a_message_and_its_record_at_once_from_two_consumers_are_settled_each_ti
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_settles_the_room_of_its_bot_and_no_other() {
-    let station = Station::with(two_rooms()).await;
+    let mut station = Station::with(two_rooms()).await;
+    station.start_dispatcher();
     let uid = uid();
     station.consume(&[record_by(OTHER_BOT, &uid, 202), original(&uid, "for both")]).await;
     station.until("select room || ' ' || state from deliveries order by room", &["staff confirmed", "tech sent"]).await;
@@ -164,7 +167,8 @@ async fn a_record_settles_the_room_of_its_bot_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_of_a_bot_that_nobody_knows_is_written_down_and_settles_nothing() {
-    let station = Station::open().await;
+    let mut station = Station::open().await;
+    station.start_dispatcher();
     let uid = uid();
     station.consume(&[record_by("n0b0dys-b0t-n0b0dys-b0t", &uid, 202), original(&uid, "posted")]).await;
     station.until(STATES, &["confirmed"]).await;
@@ -176,7 +180,8 @@ async fn a_record_of_a_bot_that_nobody_knows_is_written_down_and_settles_nothing
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_of_a_call_that_failed_settles_nothing_and_is_written_down() {
-    let station = Station::open().await;
+    let mut station = Station::open().await;
+    station.start_dispatcher();
     for (uid, first) in [(uid(), true), (uid(), false)] {
         let mut batch = vec![vec![record_by(BOT, &uid, 400)], vec![original(&uid, "it was not posted")]];
         if !first {
@@ -245,7 +250,7 @@ async fn a_recorded_callback_is_a_line_of_the_room_heard_once() {
         "type": "callback", "wbor_message_id": guid,
     });
     let message = Station::message("source.groupme.callback", &callback);
-    station.consume(&[message.clone()]).await;
+    station.consume(std::slice::from_ref(&message)).await;
     station.consume(&[message]).await;
     let lines = "select group_id || ' ' || line_id || ' ' || learnt_by || ' ' || sender_type from groupme_callbacks";
     assert_eq!(station.column(lines).await, [format!("{GROUP} 179519460012345678 record user")]);
@@ -267,7 +272,8 @@ async fn a_record_names_its_message_by_the_source_that_the_payload_names() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_number_as_uid_of_two_sources_is_two_messages() {
-    let station = Station::open().await;
+    let mut station = Station::open().await;
+    station.start_dispatcher();
     let weather = json!({ "body": "snow", "wbor_message_id": 42 });
     station.consume(&[original("42", "news"), Station::message("source.weather", &weather)]).await;
     station.until(STATES, &["confirmed", "confirmed"]).await;
@@ -278,7 +284,8 @@ async fn one_number_as_uid_of_two_sources_is_two_messages() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_uid_with_other_content_is_kept_as_rejected_and_not_dropped_in_silence() {
-    let station = Station::open().await;
+    let mut station = Station::open().await;
+    station.start_dispatcher();
     let uid = uid();
     let other = original(&uid, "another");
     // In one batch, and again later: one row, for it is one input.

@@ -13,13 +13,16 @@ fn message(text: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_old_and_finished_is_forgotten_with_all_that_belongs_to_it() {
-    let station = Station::open().await;
+    let mut station = Station::open().await;
+    station.start_dispatcher();
     station.consume(&[message("old"), Station::raw_message("source.standard", b"no JSON", json!({}))]).await;
     station.sim.say(GROUP, "7", "Ada", "hello").await;
     station.until("select state from deliveries", &["confirmed"]).await;
     station.until("select count(*)::text from groupme_callbacks", &["2"]).await;
     station.sim.fault(Fault::always(What::Status { code: 429, retry_after: None, shown: false }));
     station.consume(&[message("old, and waits")]).await;
+    station.until("select distinct outcome from api_calls order by 1", &["limited", "posted"]).await;
+    station.stop_dispatcher().await;
     let age = "update messages set accepted_at = accepted_at - interval '2 h';
                update rejected set at = at - interval '2 h';
                update groupme_callbacks set received_at = received_at - interval '2 h';

@@ -246,6 +246,7 @@ async fn a_line_seen_late_is_proof_also_for_what_expired() {
     let relay = station.relay("dispatcher");
     accepted(&relay, &[message("a")]).await;
     let claimed = claims(&relay, "died").await;
+    // As a claim would judge it absent, and then a sweep too old.
     let expired = "update parts set state = 'waiting'; update deliveries set state = 'queued', blocked_until = null;
                    update deliveries set state = 'expired'";
     station.db().await.batch_execute(expired).await.unwrap();

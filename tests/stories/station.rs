@@ -33,7 +33,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Setup {
     /// TOML of rooms and routes.
     pub rooms: String,
-    /// Lines that go into `[lanes]`.
+    /// Lines that go into `[lanes]`, instead of the usual ones of their keys.
     pub lanes: String,
     /// Further environment.
     pub vars: Vec<(&'static str, String)>,
@@ -121,6 +121,16 @@ poll = "50ms"
 statement_timeout = "1500ms"
 "#;
 
+/// The usual `[lanes]`, with other lines for some keys.
+fn lanes(others: &str) -> String {
+    let key = |line: &str| line.split('=').next().unwrap_or("").trim().to_owned();
+    let others: Vec<&str> = others.lines().collect();
+    let usual =
+        LANES.lines().filter(|line| line.trim().is_empty() || !others.iter().any(|other| key(other) == key(line)));
+    let lines: Vec<&str> = usual.chain(others.iter().copied()).collect();
+    lines.join("\n")
+}
+
 pub struct Station {
     pub sim: Sim,
     pub settings: Settings,
@@ -191,7 +201,7 @@ impl Station {
         let sim = Sim::start(SimConfig { bots, access_token: Some(MEMBER.into()), port: 0 }).await.unwrap();
         let mut vars: HashMap<String, String> = [
             ("DATABASE_URL", database_url.clone()),
-            ("TALKBACK_CONFIG", format!("{}\n{LANES}{}", setup.rooms, setup.lanes)),
+            ("TALKBACK_CONFIG", format!("{}\n{}", setup.rooms, lanes(&setup.lanes))),
             ("TALKBACK_DATA_KEYS", format!("k1:{}", STANDARD.encode([7; 32]))),
             ("TALKBACK_LOOKUP_KEY", STANDARD.encode([9; 32])),
             ("TALKBACK_SEND_KEYS", format!("tests:{}:standard|standard.*|ups.*:urgent:rooms", sha256(KEY))),
@@ -290,11 +300,25 @@ impl Station {
         self.dispatcher = Some((stop, task));
     }
 
-    /// Lets the dispatcher finish what it does; then nothing happens any more by itself.
+    /// Lets the dispatcher finish what it does; then nothing happens any more by itself. Its minute is not waited for
+    /// where it has nothing left to do: a dispatcher that only looks around may be ended at any time.
     pub async fn stop_dispatcher(&mut self) {
-        if let Some((stop, task)) = self.dispatcher.take() {
-            stop.store(true, Ordering::Relaxed);
-            task.await.unwrap();
+        let Some((stop, mut task)) = self.dispatcher.take() else { return };
+        stop.store(true, Ordering::Relaxed);
+        let db = self.db().await;
+        let work = "select exists (select 1 from deliveries where state in ('queued', 'sending', 'scheduled'))
+                    or exists (select 1 from parts where state = 'posting')
+                    or exists (select 1 from messages where answer in ('due', 'giving'))";
+        let mut tick = interval(Duration::from_millis(25));
+        loop {
+            tokio::select! {
+                ended = &mut task => return ended.unwrap(),
+                _ = tick.tick() => if !db.query_one(work, &[]).await.unwrap().get::<_, bool>(0) {
+                    task.abort();
+                    drop(task.await);
+                    return;
+                },
+            }
         }
     }
 

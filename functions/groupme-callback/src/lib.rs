@@ -7,6 +7,7 @@ use std::time::Duration;
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use talkback::relay::Relay;
 use talkback::relay::dispatch::{Budget, end_of};
+use talkback::store::StoreError;
 use tokio::time::timeout;
 
 pub use door::Refusal;
@@ -14,7 +15,7 @@ pub use door::Refusal;
 /// How long storing a line may take.
 const PATIENCE: Duration = Duration::from_millis(900);
 
-/// How long an answer is posted here; the dispatcher does the rest.
+/// How long an answer is posted here, where no dispatcher is at work.
 const BUDGET: Duration = Duration::from_millis(500);
 
 /// Hears one line.
@@ -31,11 +32,14 @@ pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
     };
     let heard = timeout(PATIENCE, async {
         relay.wake().await?;
-        relay.hear(&line).await
+        let rooms = relay.hear(&line).await?;
+        Ok::<_, StoreError>((!rooms.is_empty() && !relay.dispatcher_works().await?, rooms))
     });
     match heard.await {
-        Ok(Ok(rooms)) => {
-            if !rooms.is_empty() {
+        Ok(Ok((alone, rooms))) => {
+            // A slow GroupMe keeps a call in the air for longer than it waits for this answer: a dispatcher that is at
+            // work anyway posts within a second. Only where there is none is it done here.
+            if alone {
                 let end = request.lambda_context_ref().and_then(|context| end_of(context.deadline()));
                 if let Err(error) = relay.dispatch(&Budget::door(BUDGET, end, rooms)).await {
                     tracing::warn!(error = &error as &dyn std::error::Error, "posting is left to the dispatcher");

@@ -29,6 +29,12 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// It stands in `rejected`, and in `messages` there is no row of it.
+    #[must_use]
+    pub(super) fn is_kept_aside(&self) -> bool {
+        matches!(self.reason, Some("uid_reused" | "refused_by_database"))
+    }
+
     /// The uid is taken by another content or another sender.
     #[must_use]
     pub fn is_conflict(&self) -> bool {

@@ -7,7 +7,9 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::Relay;
+use super::plan::ReplyTo;
 use crate::broker::{BrokerError, Props};
+use crate::message::Uid;
 use crate::store::StoreError;
 use crate::store::answers::{CallNote, Due};
 
@@ -22,6 +24,9 @@ const ACK_LEAST: Duration = Duration::from_secs(1);
 
 /// Answers given side by side.
 const AT_ONCE: i64 = 8;
+
+/// No second try to tell of a refused message begins after this: the batch that it came in waits meanwhile.
+const REFUSED_LIMIT: Duration = Duration::from_secs(1);
 
 /// How giving an answer ended.
 enum Given {
@@ -66,6 +71,22 @@ impl Relay {
             (Given::NotYet, _) | (_, Given::NotYet) => Ok(()),
             (Given::Yes, Given::Yes) => self.store.answered(&due.uid, true).await,
             _ => self.store.answered(&due.uid, false).await,
+        }
+    }
+
+    /// Tells a producer that its message was refused at the door and never will be posted. Best effort: no row waits
+    /// for this answer, and who hears nothing takes over all the same.
+    pub(super) async fn reply_refused(&self, uid: &Uid, reason: &str, to: &ReplyTo) {
+        let due = Due {
+            uid: uid.key().to_owned(),
+            given_uid: uid.given().to_owned(),
+            failure: Some(reason.to_owned()),
+            reply_to: Some(to.queue.clone()),
+            correlation_id: Some(to.correlation_id.clone()),
+            ack_url: false,
+        };
+        if let Err(error) = self.reply(&due, &to.queue, Instant::now() + REFUSED_LIMIT).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a producer was not told of its refused message");
         }
     }
 

@@ -11,7 +11,7 @@ use super::accept::Outcome;
 use super::plan::{Door, Offer, ReplyTo};
 use crate::amqp_event::{self, Delivery, Record as AmqpRecord};
 use crate::chat::Line;
-use crate::message::{Message, Record, RecordKind};
+use crate::message::{Message, Record, RecordKind, Uid};
 use crate::route::{Action, RoutingKey};
 use crate::source::{self, Envelope, Reading, Unreadable};
 use crate::store::StoreError;
@@ -32,8 +32,18 @@ pub struct Counts {
 enum Item {
     Offer(Box<Offer>),
     Settled(Settled),
-    Rejected { id: Uuid, source: Option<String>, reason: &'static str, detail: String, raw: Vec<u8> },
+    Rejected {
+        id: Uuid,
+        source: Option<String>,
+        reason: &'static str,
+        detail: String,
+        raw: Vec<u8>,
+        asker: Option<Asker>,
+    },
 }
+
+/// Who waits for an answer about which message.
+type Asker = (Uid, ReplyTo);
 
 /// A producer's record, as the statement takes it and as it came.
 struct Settled {
@@ -54,19 +64,30 @@ impl Relay {
         let mut counts = Counts::default();
         let mut offers = Vec::new();
         let mut settled = Vec::new();
+        let mut refused: Vec<(&'static str, Asker)> = Vec::new();
         for item in items {
             match item {
                 Item::Offer(offer) => offers.push(*offer),
                 Item::Settled(record) => settled.push(record),
-                Item::Rejected { id, source, reason, detail, raw } => {
+                Item::Rejected { id, source, reason, detail, raw, asker } => {
                     counts.rejected += 1;
                     self.reject(id.as_bytes(), "rabbitmq", source.as_deref(), reason, detail, &raw).await?;
+                    refused.extend(asker.map(|asker| (reason, asker)));
                 }
             }
         }
         counts.records = settled.len();
         counts.rejected += self.settle(&settled).await?;
         counts.outcomes = self.accept(&offers).await?;
+        for (offer, outcome) in offers.iter().zip(&counts.outcomes) {
+            // No row of its own will ever be answered.
+            if let (true, Some(reason), Some(reply)) = (outcome.is_kept_aside(), outcome.reason, &offer.reply) {
+                refused.push((reason, (offer.message.uid.clone(), reply.clone())));
+            }
+        }
+        for (reason, (uid, reply)) in refused {
+            self.reply_refused(&uid, reason, &reply).await;
+        }
         Ok(counts)
     }
 
@@ -128,6 +149,7 @@ impl Relay {
                     reason: odd.fault.as_str(),
                     detail: odd.fault.to_string(),
                     raw: odd.raw.clone(),
+                    asker: None,
                 },
                 AmqpRecord::Delivery(delivery) => {
                     let uid = uids.next().unwrap_or_else(Uuid::new_v4);
@@ -149,6 +171,7 @@ impl Relay {
             reason: error.reason,
             detail: error.detail,
             raw: delivery.body.clone(),
+            asker: reply_to(delivery).map(|reply| (uid_of(delivery, key, uid), reply)),
         };
         let Some(key) = key else {
             let detail = "no header, queue or field tells the routing key".to_owned();
@@ -171,10 +194,7 @@ impl Relay {
                 message: *message,
                 door: Door::RabbitMq,
                 sent_by: None,
-                reply: delivery.reply_to.clone().map(|queue| ReplyTo {
-                    queue,
-                    correlation_id: delivery.correlation_id.clone().unwrap_or_default(),
-                }),
+                reply: reply_to(delivery),
                 deliver_by: deliver_by(delivery),
                 stamped_at: delivery.stamp_time(),
                 route: None,
@@ -240,6 +260,20 @@ impl Relay {
             "text_length": line.text_length(), "payload_sealed": STANDARD.encode(sealed),
         }))
     }
+}
+
+/// Where its producer waits for an answer, if it does.
+fn reply_to(delivery: &Delivery) -> Option<ReplyTo> {
+    let correlation_id = delivery.correlation_id.clone().unwrap_or_default();
+    delivery.reply_to.clone().map(|queue| ReplyTo { queue, correlation_id })
+}
+
+/// The uid by which its producer knows what could not be read.
+fn uid_of(delivery: &Delivery, key: Option<&RoutingKey>, fallback_uid: Uuid) -> Uid {
+    key.map_or_else(
+        || Uid::from_uuid(fallback_uid),
+        |key| source::uid_of(Envelope { key, already_sent: false, fallback_uid, body: &delivery.body }),
+    )
 }
 
 /// When the producer will post by itself: its patience counted from the stamp, since its clock may be wrong; its own

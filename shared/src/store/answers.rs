@@ -40,7 +40,7 @@ pub struct CallNote<'a> {
     pub error: Option<&'a str>,
 }
 
-/// Leases the answer to the caller for half a minute: two workers that finish two deliveries of one message do not
+/// Leases the answer to the caller for ten seconds (the Twilio front end waits for fifteen): two workers that finish two deliveries of one message do not
 /// both answer, and a worker that dies leaves it to the next. Finished means that nothing more will be posted.
 const TAKE_DUE: &str = "
 with x as materialized (
@@ -49,7 +49,7 @@ with x as materialized (
     and ($1::text[] is null or m.uid = any($1))
     and not exists (select 1 from deliveries d where d.uid = m.uid and d.state in ('queued', 'sending', 'scheduled', 'held'))
   order by m.answer_until nulls first limit $2 for no key update of m skip locked)
-update messages m set answer = 'giving', answer_until = clock_timestamp() + interval '30 s'
+update messages m set answer = 'giving', answer_until = clock_timestamp() + interval '10 s'
 from x where m.uid = x.uid
 returning m.uid, m.given_uid, m.reply_to, m.correlation_id, m.ack_url,
   case when m.verdict in ('blocked', 'rejected') then coalesce(m.verdict_reason, m.verdict)

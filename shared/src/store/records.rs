@@ -7,7 +7,8 @@ use super::connection::{Store, StoreError};
 /// One statement. A record settles only its own room, never overwrites rows, and stops the remaining parts of what is
 /// being posted; in the order of keys, messages before deliveries, for the same reason as accept (who counts `msg` makes
 /// it run first: what nobody reads runs last, in reverse). Two records of one message in a batch are one
-/// message and one delivery, and two calls.
+/// message and one delivery, and two calls. What settles nothing (a post that failed, an upload, a callback) is a call
+/// only: it says nothing of the message.
 const SETTLE: &str = "
 with input as materialized (
   select e.ord, e.m->>'uid' as uid, e.m from jsonb_array_elements($1::jsonb) with ordinality e(m, ord)),
@@ -15,7 +16,7 @@ msg as (
   insert into messages (uid, given_uid, short_uid, source, door, verdict, priority, accepted_by, body)
   select distinct on (uid) uid, m->>'given_uid', m->>'short_uid', m->>'source', 'rabbitmq', 'already_sent', 0, $2::text,
          m->>'text'
-  from input order by uid, ord
+  from input where (m->>'settles')::boolean order by uid, ord
   on conflict (uid) do nothing returning uid),
 del as (
   insert into deliveries (uid, room, prio, qseq, state, cause, parts, sent, age, expires_at)

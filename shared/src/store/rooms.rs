@@ -48,11 +48,15 @@ insert into functions_seen as f (function) values ($1)
 on conflict (function) do update set last_ran_at = clock_timestamp()
 where f.last_ran_at < clock_timestamp() - interval '1 s'";
 
+const SEEN_WITHIN: &str = "
+select exists (select 1 from functions_seen
+               where function = $1 and last_ran_at > clock_timestamp() - make_interval(secs => $2))";
+
 const SUSPENDED: &str =
     "select name, state_since from rooms where state = 'suspended' and name = any($1) order by name";
 
 pub(super) const STATEMENTS: &[Statement] =
-    &[("sync_rooms", SYNC), ("resume", RESUME), ("seen", SEEN), ("suspended", SUSPENDED)];
+    &[("sync_rooms", SYNC), ("resume", RESUME), ("seen", SEEN), ("seen_within", SEEN_WITHIN), ("suspended", SUSPENDED)];
 
 fn on_unknown(unknown: Unknown) -> &'static str {
     match unknown {
@@ -93,5 +97,11 @@ impl Store {
     /// Notes that a function ran.
     pub async fn seen(&self, function: &str) -> Result<(), StoreError> {
         self.rows(SEEN, &[&function]).await.map(drop)
+    }
+
+    /// Whether a function began to run within that time.
+    pub async fn seen_within(&self, function: &str, time: std::time::Duration) -> Result<bool, StoreError> {
+        let rows = self.rows(SEEN_WITHIN, &[&function, &time.as_secs_f64()]).await?;
+        rows.first().ok_or(StoreError::Answer("a row"))?.try_get(0).map_err(Into::into)
     }
 }

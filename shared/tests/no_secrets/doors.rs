@@ -29,9 +29,8 @@ fn payloads(poison: &str) -> Vec<Vec<u8>> {
     .iter()
     .map(|payload| payload.to_string().into_bytes())
     .collect();
-    payloads.extend(
-        [format!("{{\"{poison}\": }}"), format!("{poison}"), format!("{{\"body\": \"{poison}")].map(Into::into),
-    );
+    payloads
+        .extend([format!("{{\"{poison}\": }}"), poison.to_owned(), format!("{{\"body\": \"{poison}")].map(Into::into));
     payloads
 }
 

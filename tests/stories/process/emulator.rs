@@ -11,7 +11,6 @@ use xtask::children::{Child, log_file};
 use xtask::pids::Ledger;
 use xtask::{accounts, checkout, ports};
 
-use super::vhost::client;
 use super::works::eventually;
 use crate::station::required;
 
@@ -33,6 +32,11 @@ pub fn folder(story: &str) -> PathBuf {
     drop(std::fs::remove_dir_all(&folder));
     std::fs::create_dir_all(&folder).unwrap();
     folder
+}
+
+/// A client for our own servers.
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder().tls_backend_preconfigured(talkback::tls::web_client()).no_proxy().build().unwrap()
 }
 
 pub struct Emulator {

@@ -9,7 +9,7 @@ use super::traffic::Message;
 use super::works::{Setup, Works};
 
 /// Messages of one story, said over the time of the kills.
-const MESSAGES: usize = 80;
+const MESSAGES: usize = 90;
 
 /// An accept beside others may take so long.
 const OVERLAP: Duration = Duration::from_secs(1);
@@ -31,41 +31,46 @@ const VICTIMS: [&str; 10] = [
     "groupme-callback",
 ];
 
-async fn story(seed: u64, setup: Setup) {
+/// Tells the story of this seed; returns its figures.
+async fn story(seed: u64, setup: Setup) -> String {
     let works = Arc::new(Works::start(setup).await);
     let mut chance = Chance::of(seed);
     let said: Vec<Message> = (0..MESSAGES).map(|number| Message::new(number, works.rooms, &mut chance)).collect();
     let begun = Instant::now();
     let senders = works.say(&said, KILLING);
     let mut kills = 0;
-    while begun.elapsed() < KILLING {
+    // On a machine that is busy with other things few calls are under way: then it goes on until one was hit.
+    let enough = |works: &Works| begun.elapsed() > KILLING && (works.cut_off() > 0 || begun.elapsed() > 2 * KILLING);
+    while !enough(&works) {
         // The moments are what the story is about: no condition is waited for.
         sleep(Duration::from_millis(chance.within(100..400))).await;
-        kills += usize::from(works.functions.kill(chance.one_of(&VICTIMS), chance.within(0..2)));
+        kills += usize::from(works.functions.kill(chance.one_of(&VICTIMS), chance.within(0..4)));
     }
     senders.join_all().await;
     let reckoning = works.reckon(&said, OVERLAP).await;
     let told = format!("seed {seed}: {kills} kills, {}", reckoning.told());
-    println!("{told}");
     assert!(reckoning.is_clean(), "{told}\nlogs in {}", works.folder.display());
-    assert!(kills > 10 && reckoning.hits > 0, "a toy: {told}");
+    assert!(kills > 15 && reckoning.hits > 0, "a toy: {told}");
     Arc::into_inner(works).unwrap().end().await;
+    told
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_any_function_at_random_moments_loses_and_doubles_nothing() {
-    story(1, Setup { story: "kills-1", ..Setup::default() }).await;
+    println!("{}", story(1, Setup { story: "kills-1", ..Setup::default() }).await);
 }
 
+/// A quick chat: most kills strike in what is done between two calls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killing_any_function_at_other_moments_loses_and_doubles_nothing() {
-    story(2, Setup { story: "kills-2", ..Setup::default() }).await;
+async fn killing_any_function_between_calls_loses_and_doubles_nothing() {
+    let slow = Duration::from_millis(10);
+    println!("{}", story(2, Setup { story: "kills-2", slow, ..Setup::default() }).await);
 }
 
 /// No member's token, so only callbacks tell what became of a cut-off call. The chat gives a callback up after 3 s and
 /// tries once more: the window is longer than that, as with the usual times.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_only_callbacks_tell_killing_loses_and_doubles_nothing() {
-    let setup = Setup { story: "kills-3", readable: false, lanes: "window = \"9s\"", ..Setup::default() };
-    story(3, setup).await;
+    let setup = Setup { story: "kills-3", readable: false, lanes: "window = \"12s\"", ..Setup::default() };
+    println!("{}", story(3, setup).await);
 }

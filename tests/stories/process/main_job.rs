@@ -5,12 +5,11 @@ use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use talkback::amqp_event::Record;
 use talkback::broker::Props;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use super::vhost::client;
+use super::emulator::client;
 use super::works::{PATIENCE, Setup, Works, eventually, group};
 use crate::station::{KEY, dressed, texts};
 
@@ -31,7 +30,7 @@ async fn front_end() -> (String, Arc<Mutex<Vec<Value>>>) {
 async fn a_published_text_reaches_the_room_through_every_real_part() {
     let (ack_url, acknowledged) = front_end().await;
     let vars = vec![("ACK_URL", ack_url)];
-    let works = Works::start(Setup { story: "main-job", bridge_ticks: true, vars, ..Setup::default() }).await;
+    let works = Works::start(Setup { story: "main-job", usual: true, vars, ..Setup::default() }).await;
     works.vhost.queue("replies").await;
     let uid = Uuid::new_v4().to_string();
     let text = json!({
@@ -45,12 +44,8 @@ async fn a_published_text_reaches_the_room_through_every_real_part() {
     works.until("select state from deliveries", &["confirmed"]).await;
     assert_eq!(texts(&works.sim.lines(&group(0))), [dressed("Play some Coltrane 🎷", &uid)]);
     works.until("select source || ' ' || door from messages", &["source.twilio.sms.incoming rabbitmq"]).await;
-    let reply = eventually("the reply", async || works.broker.get("replies").await.unwrap()).await;
-    let Record::Delivery(delivery) = &reply.record else { panic!("{reply:?}") };
-    let said: Value = serde_json::from_slice(&delivery.body).unwrap();
-    assert_eq!(said, json!({ "status": "success", "message_id": uid }));
-    assert_eq!(delivery.correlation_id.as_deref(), Some("c-1"));
-    reply.ack().await.unwrap();
+    let (reply, correlation_id) = works.vhost.answer("replies").await;
+    assert_eq!((reply, correlation_id), (json!({ "status": "success", "message_id": uid }), Some("c-1".to_owned())));
     let told = async || acknowledged.lock().unwrap().first().cloned();
     assert_eq!(eventually("the acknowledgement", told).await, json!({ "wbor_message_id": uid }));
     works.until("select answer from messages", &["given"]).await;
@@ -62,14 +57,14 @@ async fn a_published_text_reaches_the_room_through_every_real_part() {
         .await;
     works.until("select new_state from delivery_events order by id limit 2", &["queued", "sending"]).await;
     assert_eq!(acknowledged.lock().unwrap().len(), 1);
-    assert!(works.broker.get("replies").await.unwrap().is_none());
+    assert!(works.vhost.broker.get("replies").await.unwrap().is_none());
     assert_eq!(works.sim.complaints(), Vec::<String>::new());
     works.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_and_a_command_are_answered_through_the_emulator() {
-    let works = Works::start(Setup { story: "http", bridge_ticks: true, ..Setup::default() }).await;
+    let works = Works::start(Setup { story: "http", usual: true, ..Setup::default() }).await;
     let client = client();
     let uid = Uuid::new_v4().to_string();
     let body = json!({ "body": "The transmitter is warm", "uid": uid });

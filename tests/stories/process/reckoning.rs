@@ -16,6 +16,7 @@ struct Part {
     room: String,
     prio: i16,
     qseq: i64,
+    delivery_state: String,
     state: String,
     accepted_at: f64,
     n: i16,
@@ -26,6 +27,7 @@ struct Part {
 
 const PARTS: &str = "
 select d.id, d.uid, d.room, d.prio, d.qseq, d.state, extract(epoch from m.accepted_at)::float8, p.n, p.text, p.attempt,
+       p.state,
        array(select a.attempt from api_calls a where a.delivery = p.delivery and a.part = p.n and a.operation = 'post'
                and a.outcome in ('posted', 'unknown') order by a.attempt)
 from messages m join deliveries d using (uid) join parts p on p.delivery = d.id order by d.room, d.qseq, p.n";
@@ -41,6 +43,12 @@ pub struct Reckoning {
     pub parts: usize,
     /// Calls of which nobody learnt at once how they ended: their caller was killed, or frozen for a while.
     pub hits: usize,
+    /// Claims given up because the holder woke up too late to call.
+    pub abandoned: usize,
+    /// Repeats that are no fault: the named window of a room that cannot be read.
+    pub named: usize,
+    /// Parts whose callback was lost, with its repeat: nobody can confirm them by callback.
+    pub untold: usize,
     pub lost: Vec<String>,
     pub doubled: Vec<String>,
     pub disordered: Vec<String>,
@@ -68,6 +76,8 @@ impl Reckoning {
     /// The figures, and each fault.
     pub fn told(&self) -> String {
         let mut told = format!("{} messages, {} parts, {} hits", self.messages, self.parts, self.hits);
+        let more = [("abandoned", self.abandoned), ("named repeats", self.named), ("untold", self.untold)];
+        more.iter().for_each(|(name, count)| write!(told, ", {count} {name}").unwrap());
         for (name, list) in self.faults() {
             write!(told, ", {} {name}", list.len()).unwrap();
         }
@@ -103,12 +113,13 @@ impl Works {
                 room: row.get(2),
                 prio: row.get(3),
                 qseq: row.get(4),
-                state: row.get(5),
+                delivery_state: row.get(5),
                 accepted_at: row.get(6),
                 n: row.get(7),
                 text: row.get(8),
                 attempts: row.get(9),
-                recorded: row.get(10),
+                state: row.get(10),
+                recorded: row.get(11),
             })
             .collect();
         let hits = self.column(HITS).await[0].parse().unwrap();
@@ -116,51 +127,93 @@ impl Works {
         // What a killed caller had begun to say is cut short on its way; nothing else may be wrong with a request.
         let cut_short = "POST /v3/bots/post: the body is too long or breaks off";
         reckoning.complaints = self.sim.complaints().into_iter().filter(|c| c != cut_short).collect();
-        reckoning.words(said, self);
-        for number in 0..self.rooms {
-            let lines = self.sim.lines(&group(number));
-            let room: Vec<&Part> = parts.iter().filter(|part| part.room == super::works::room(number)).collect();
-            reckoning.room(&room, &lines, overlap);
+        let untold = self.untold();
+        let mut lines: Vec<Vec<Line>> = (0..self.rooms).map(|number| self.sim.lines(&group(number))).collect();
+        if !self.readable {
+            lines.iter_mut().for_each(|lines| reckoning.named += drop_named_repeats(lines, &untold));
         }
-        let told = self.lines_told();
+        reckoning.words(said, &lines);
+        for (number, lines) in lines.iter().enumerate() {
+            let room: Vec<&Part> = parts.iter().filter(|part| part.room == super::works::room(number)).collect();
+            reckoning.room(&room, lines, overlap);
+        }
+        let abandoned = self.abandoned();
+        reckoning.abandoned = abandoned.values().sum();
+        // A line whose callback was lost, with its repeat, cannot confirm by callback.
+        let unheard: HashSet<&str> = lines
+            .iter()
+            .flatten()
+            .filter(|line| untold.contains(&line.id))
+            .map(|line| line.text.as_deref().unwrap_or_default().trim())
+            .collect();
+        let lost = |part: &Part| part.state == "unconfirmed" && unheard.contains(part.text.trim());
+        let unsure: HashSet<i64> = parts.iter().filter(|part| lost(part)).map(|part| part.delivery).collect();
         for part in &parts {
             let all: Vec<i32> = (1..=part.attempts).collect();
             let who = part.named();
-            if part.recorded != all || all.is_empty() {
+            let missing = all.iter().filter(|attempt| !part.recorded.contains(attempt)).count();
+            // A claim that came too late is taken back, and no call is made; whoever does that says so first.
+            let excused = abandoned.get(&part.uid).copied().unwrap_or(0);
+            if missing > excused || all.is_empty() {
                 reckoning.unrecorded.push(format!("{who}: {} attempts, rows {:?}", part.attempts, part.recorded));
             }
-            // A line whose callback was lost, with its repeat, cannot confirm by callback.
-            if part.state != "confirmed" && (part.state != "unconfirmed" || told.get(part.text.trim()) != Some(&false))
-            {
+            reckoning.untold += usize::from(lost(part));
+            if part.state != "confirmed" && !lost(part) {
                 reckoning.unconfirmed.push(format!("{who}: {}", part.state));
+            }
+            if part.delivery_state != "confirmed"
+                && !(unsure.contains(&part.delivery) && part.delivery_state == "unconfirmed")
+            {
+                reckoning.unconfirmed.push(format!("{who}: its delivery is {}", part.delivery_state));
             }
         }
         reckoning
     }
 
-    /// For each line whose callbacks are over, by its text: whether one of them was answered well.
-    fn lines_told(&self) -> HashMap<String, bool> {
+    /// How many claims of each message were given up because it was too late to call, by the functions' logs.
+    fn abandoned(&self) -> HashMap<String, usize> {
+        let mut count = HashMap::new();
+        for log in std::fs::read_dir(&self.folder).unwrap() {
+            let text = std::fs::read_to_string(log.unwrap().path()).unwrap();
+            for line in text.lines().filter(|line| line.contains("claim abandoned")) {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                *count.entry(line["uid"].as_str().unwrap().to_owned()).or_default() += 1;
+            }
+        }
+        count
+    }
+
+    /// The lines whose callbacks are over, and of none of which the functions said that they took it.
+    fn untold(&self) -> HashSet<String> {
         let mut ends: HashMap<String, (bool, bool)> = HashMap::new();
         for attempt in self.sim.callbacks() {
             let (told, over) = ends.entry(attempt.line_id).or_default();
             *told |= attempt.status.is_some_and(|status| (200..300).contains(&status));
-            *over |= *told || attempt.retry;
+            *over |= attempt.retry;
         }
-        let lines = (0..self.rooms).flat_map(|number| self.sim.lines(&group(number)));
-        lines
-            .filter_map(|line| {
-                let (told, over) = ends.get(&line.id)?;
-                over.then(|| (line.text.unwrap_or_default().trim().to_owned(), *told))
-            })
-            .collect()
+        ends.into_iter().filter(|(_, (told, over))| *over && !told).map(|(line, _)| line).collect()
     }
+}
+
+/// The named window of a room that cannot be read: the answer of a call was lost, and its callback was lost too. So
+/// the part was said again. Takes such lines out, as long as another one says the same; returns how many.
+fn drop_named_repeats(lines: &mut Vec<Line>, untold: &HashSet<String>) -> usize {
+    let mut times: HashMap<Option<String>, usize> = HashMap::new();
+    lines.iter().for_each(|line| *times.entry(line.text.clone()).or_default() += 1);
+    let before = lines.len();
+    lines.retain(|line| {
+        let times = times.entry(line.text.clone()).or_default();
+        let named = *times > 1 && untold.contains(&line.id);
+        *times -= usize::from(named);
+        !named
+    });
+    before - lines.len()
 }
 
 impl Reckoning {
     /// Every word of every message is in its room once and in order, and nothing else is: told by the lines alone.
-    fn words(&mut self, said: &[Message], works: &Works) {
-        for number in 0..works.rooms {
-            let lines = works.sim.lines(&group(number));
+    fn words(&mut self, said: &[Message], rooms: &[Vec<Line>]) {
+        for (number, lines) in rooms.iter().enumerate() {
             let mut shown: BTreeMap<String, Vec<String>> = BTreeMap::new();
             let texts = lines.iter().map(|line| line.text.as_deref().unwrap_or_default());
             for word in texts.flat_map(str::split_whitespace).map(|word| word.trim_matches('"')) {
@@ -193,15 +246,16 @@ impl Reckoning {
 
     /// Each part is one line; parts stay together; equals in priority stand in the order accepted.
     fn room(&mut self, parts: &[&Part], lines: &[Line], overlap: Duration) {
-        let mut shown: Vec<&Part> = Vec::new();
+        let (mut shown, mut at): (Vec<&Part>, Vec<f64>) = (Vec::new(), Vec::new());
         for line in lines {
             let text = line.text.as_deref().unwrap_or_default().trim();
-            match parts.iter().find(|part| part.text.trim() == text) {
-                Some(part) => shown.push(part),
-                None => self.doubled.push(format!("a line that is no part: {:.40}", text)),
+            if let Some(part) = parts.iter().find(|part| part.text.trim() == text) {
+                shown.push(part);
+                at.push(epoch(line));
+            } else {
+                self.doubled.push(format!("a line that is no part: {text:.40}"));
             }
         }
-        let at: Vec<f64> = lines.iter().map(|line| epoch(line)).collect();
         for part in parts {
             let times = shown.iter().filter(|other| other.delivery == part.delivery && other.n == part.n).count();
             match times {
@@ -216,6 +270,10 @@ impl Reckoning {
                 if between.delivery != part.delivery && between.prio <= part.prio {
                     self.disordered.push(format!("{} between parts of {}", between.named(), part.named()));
                 }
+            }
+            if part.n > 1 {
+                // Its message has begun: what was stored late, with a lower number, rightly comes after it.
+                continue;
             }
             let late = |other: &Part| other.accepted_at + overlap.as_secs_f64() < at[first];
             for after in shown[first..].iter().filter(|after| after.prio == part.prio && after.qseq < part.qseq) {

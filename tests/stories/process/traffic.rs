@@ -6,7 +6,7 @@ use talkback::broker::Props;
 use tokio::time::{Instant, sleep};
 
 use super::chance::Chance;
-use super::vhost::client;
+use super::emulator::client;
 use super::works::{PATIENCE, Works, room};
 use crate::station::KEY;
 
@@ -43,6 +43,16 @@ impl Message {
         }
     }
 
+    /// One of a part, mostly through the queue: a backlog that a quick chat is busy with.
+    pub fn short(number: usize, rooms: usize, chance: &mut Chance) -> Self {
+        let mut message = Self::new(number, rooms, chance);
+        if !number.is_multiple_of(8) {
+            message.words.truncate(4);
+            message.door = Door::Queue;
+        }
+        message
+    }
+
     pub fn body(&self) -> Value {
         json!({
             "body": self.words.join(" "), "source": "standard", "wbor_message_id": self.uid,
@@ -62,7 +72,7 @@ impl Message {
     async fn post(&self, base: &str) {
         let (client, end) = (client(), Instant::now() + PATIENCE);
         loop {
-            let request = client.post(format!("{base}/send")).bearer_auth(KEY).timeout(Duration::from_secs(3));
+            let request = client.post(format!("{base}/send")).bearer_auth(KEY).timeout(Duration::from_secs(6));
             match request.json(&self.body()).send().await {
                 Ok(answer) if answer.status().is_success() => return,
                 Ok(answer) => {

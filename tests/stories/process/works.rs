@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use groupme_sim::{Bot, Fault, Sim, SimConfig, What};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use talkback::broker::{Broker, Props};
+use talkback::broker::Props;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, interval, sleep, sleep_until};
 use xtask::children::Child;
@@ -18,17 +18,14 @@ use xtask::pids::Ledger;
 use super::emulator::{Emulator, Invoker, folder, program, start};
 use super::functions::{Functions, Launch};
 use super::traffic::Message;
-use super::vhost::Vhost;
 use crate::station::{KEY, MEMBER, TOKEN, connect, new_database, required, sha256};
+use crate::vhost::Vhost;
 
 /// How long a story waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The exchange of the station's programs.
 pub const SOURCE: &str = "source_exchange";
-
-/// Every answer of the chat takes so long: then a call is in the air most of the time.
-const SLOW: Duration = Duration::from_millis(80);
 
 /// How the machinery of a story differs.
 pub struct Setup {
@@ -36,6 +33,8 @@ pub struct Setup {
     pub story: &'static str,
     /// How many rooms, each with a bot and a group of its own.
     pub rooms: usize,
+    /// How long the chat takes for each answer.
+    pub slow: Duration,
     /// Whether a member's token is set, so that rooms can be read back.
     pub readable: bool,
     /// Lines of `[lanes]`, over the usual ones.
@@ -46,8 +45,9 @@ pub struct Setup {
     pub batch: u16,
     /// How many processes of the dispatcher run.
     pub dispatchers: usize,
-    /// How the dispatcher is invoked: by the bridge each minute, else as soon as it is free.
-    pub bridge_ticks: bool,
+    /// The usual times, and the dispatcher invoked by the bridge each minute; else short times, and a dispatcher that is
+    /// invoked as soon as it is free.
+    pub usual: bool,
 }
 
 impl Default for Setup {
@@ -55,12 +55,13 @@ impl Default for Setup {
         Self {
             story: "story",
             rooms: 4,
+            slow: Duration::from_millis(80),
             readable: true,
             lanes: "",
             vars: Vec::new(),
             batch: 5,
             dispatchers: 1,
-            bridge_ticks: false,
+            usual: false,
         }
     }
 }
@@ -111,7 +112,7 @@ fn configuration(setup: &Setup) -> String {
         "[[exchanges]]\nname = \"{SOURCE}\"\ntype = \"topic\"\npatterns = [\"source.#\"]\ndeclare = true\n[lanes]\n"
     );
     let own: Vec<&str> = setup.lanes.lines().filter_map(|line| line.split(" = ").next()).collect();
-    for (key, value) in LANES.iter().filter(|(key, _)| !own.contains(key)) {
+    for (key, value) in LANES.iter().filter(|(key, _)| !setup.usual && !own.contains(key)) {
         text += &format!("{key} = {value}\n");
     }
     text + setup.lanes + "\n"
@@ -121,11 +122,11 @@ pub struct Works {
     pub sim: Sim,
     pub functions: Functions,
     pub vhost: Vhost,
-    pub broker: Broker,
     pub database_url: String,
     pub folder: PathBuf,
     pub emulator: Emulator,
     pub rooms: usize,
+    pub readable: bool,
     bridge: Child,
     _clock: Clock,
 }
@@ -149,15 +150,15 @@ impl Works {
         for number in 0..setup.rooms {
             sim.set_callback_url(&bot(number), format!("{}/groupme/callback/{TOKEN}", emulator.url()));
         }
-        sim.fault(Fault::always(What::Slow(SLOW)));
+        sim.fault(Fault::always(What::Slow(setup.slow)));
         let launch = Launch {
-            environment: environment(&setup, &database_url, &vhost.url, &sim),
+            environment: environment(&setup, &database_url, &vhost.url(), &sim),
             runtime: format!("{}/.rt", emulator.url()),
             folder: folder.clone(),
             ledger: Arc::clone(&ledger),
         };
         let counts = [
-            ("send", 2),
+            ("send", 4),
             ("groupme-callback", 2),
             ("rabbitmq-consumer", 1),
             ("dispatcher", setup.dispatchers),
@@ -167,20 +168,29 @@ impl Works {
         let invoker = emulator.invoker();
         let migrated = invoker.invoke("migrate", &json!({}), PATIENCE).await;
         assert_eq!(migrated, Some((200, json!({ "applied": [], "topology": true }))), "{}", folder.display());
-        let clock =
-            Clock(if setup.bridge_ticks { tokio::spawn(async {}) } else { tokio::spawn(tick(invoker, started)) });
+        let clock = Clock(if setup.usual { tokio::spawn(async {}) } else { tokio::spawn(tick(invoker, started)) });
         let mut command = program(&PathBuf::from(required("TALKBACK_TEST_BIN")).join("bridge"));
         command
             .args(["--queue", talkback::broker::QUEUE, "--function", "rabbitmq-consumer", "--invoke", &emulator.url()])
-            .args(["--batch", &setup.batch.to_string(), "--window", "50ms", "--timeout", "2500ms"])
-            .args(if setup.bridge_ticks { ["--tick", "dispatcher=60s"].as_slice() } else { &[] })
-            .env("AMQP_URL", &vhost.url);
+            .args(["--batch", &setup.batch.to_string(), "--window", "50ms", "--timeout", "3s"])
+            .args(if setup.usual { ["--tick", "dispatcher=60s"].as_slice() } else { &[] })
+            .env("AMQP_URL", vhost.url());
         let bridge = start("bridge", command, &folder, &ledger);
         let log = folder.join("bridge.log");
         let ready = async || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("ready")).then_some(());
         eventually("the bridge", ready).await;
-        let (broker, rooms) = (vhost.broker(), setup.rooms);
-        Self { sim, functions, vhost, broker, database_url, folder, emulator, rooms, bridge, _clock: clock }
+        Self {
+            sim,
+            functions,
+            vhost,
+            database_url,
+            folder,
+            emulator,
+            rooms: setup.rooms,
+            readable: setup.readable,
+            bridge,
+            _clock: clock,
+        }
     }
 
     /// Sends messages through their doors, spread over this time; each is pressed until its door has said yes.
@@ -200,7 +210,13 @@ impl Works {
 
     /// Publishes as a station's program does, and waits for the broker's word.
     pub async fn publish(&self, key: &str, body: &Value, props: &Props) {
-        self.broker.publish(SOURCE, key, body.to_string().as_bytes(), props, true).await.unwrap();
+        self.vhost.broker.publish(SOURCE, key, body.to_string().as_bytes(), props, true).await.unwrap();
+    }
+
+    /// How many calls the chat has read whose callers took no answer.
+    pub fn cut_off(&self) -> usize {
+        let long_ago = |post: &&groupme_sim::Post| post.at.elapsed() > Duration::from_secs(1);
+        self.sim.posts().iter().filter(long_ago).filter(|post| post.answer.is_none()).count()
     }
 
     pub async fn db(&self) -> tokio_postgres::Client {
@@ -237,7 +253,7 @@ impl Works {
         let status = eventually("the end of the bridge", async || self.bridge.ended()).await;
         assert!(status.success(), "{status}");
         drop(self.functions);
-        self.broker.close().await;
+        self.vhost.broker.close().await;
         self.vhost.gone().await;
         self.sim.stop().await;
     }

@@ -4,9 +4,13 @@
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     passed: u64,
+    /// Tests.
     failed: u64,
     ignored: u64,
+    /// What is said about all that failed; checks among it.
     failures: Vec<String>,
+    /// Failures that are no test's.
+    others: u64,
 }
 
 impl Summary {
@@ -26,7 +30,7 @@ impl Summary {
     /// Counts a failure that is no test's.
     pub(super) fn fail(&mut self, what: &str) {
         self.failures.push(what.to_owned());
-        self.failed += 1;
+        self.others += 1;
     }
 
     /// Takes how all test programs together ended. One that crashed, or did not compile, has reported nothing; and
@@ -47,11 +51,11 @@ impl Summary {
     }
 
     pub(super) fn is_good(&self) -> bool {
-        self.failed == 0 && self.failures.is_empty()
+        self.failures.is_empty()
     }
 
     pub(super) fn line(&self) -> String {
-        format!("{} passed, {} failed", self.passed, self.failed)
+        format!("{} passed, {} failed", self.passed, self.failed + self.others)
     }
 }
 
@@ -80,6 +84,16 @@ mod tests {
         let bad = "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
         let summary = read(&[GOOD, bad], false);
         assert_eq!(summary.line(), "13 passed, 2 failed");
+        assert!(!summary.is_good());
+    }
+
+    #[test]
+    fn a_check_that_failed_is_a_failure_and_no_test() {
+        let mut summary = Summary::default();
+        summary.fail("lints");
+        summary.read(GOOD);
+        summary.finish(true);
+        assert_eq!((summary.line().as_str(), summary.failures()), ("12 passed, 1 failed", &["lints".to_owned()][..]));
         assert!(!summary.is_good());
     }
 

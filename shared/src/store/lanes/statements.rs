@@ -207,7 +207,8 @@ pub(super) const RELEASE: &str = "update lanes set token = null, lease_until = n
 
 /// Takes back claims of this holder whose call was never begun: nothing is in the air, so nobody need wait until the
 /// window is over, nor give the part up for lost. That is a claim found too late to call, or one whose answer was lost
-/// with the connection. It was no attempt, so its number is free again: each attempt has a row. Not `$2, $3, $4`: what was called and could not be recorded; nor what was recorded as unknown.
+/// with the connection. Its number is taken back with it: each attempt has a row, and no call bears this one. Not
+/// `$2, $3, $4`: what was called and could not be recorded; nor what was recorded as unknown.
 pub(super) const DISOWN: &str = "
 with lane as materialized (select room from lanes where token = $1 for no key update),
 mine as materialized (
@@ -223,8 +224,8 @@ old as materialized (
     join mine on mine.delivery = p.delivery and mine.n = p.n and mine.attempt = p.attempt
   where p.state = 'posting' and p.token = $1 for no key update of p),
 p as (
-  update parts p set state = 'waiting', attempt = p.attempt - 1
-  from old where p.delivery = old.delivery and p.n = old.n returning p.delivery)
+  update parts p set state = 'waiting', attempt = p.attempt - 1 from old
+  where p.delivery = old.delivery and p.n = old.n returning p.delivery)
 update deliveries d set blocked_until = null, cause = 'not called after all',
   state = case when d.state = 'sending' and d.sent + d.unsure = 0 then 'queued' else d.state end
 from p where d.id = p.delivery";
