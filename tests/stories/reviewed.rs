@@ -141,16 +141,16 @@ async fn a_claim_that_came_too_late_to_call_is_free_for_the_next() {
     relay.store.release("slow").await.unwrap();
     station.until(STATES, &["queued"]).await;
     let next = claims(&relay, "next").await;
-    assert_eq!(next.attempt, 2);
+    assert_eq!(next.attempt, 1, "what was not called is no attempt");
     // What is another's cannot be taken back.
     relay.store.disown("slow", None).await.unwrap();
     // Nor what was called, whether it could be recorded or not.
     relay.store.disown("next", Some((next.delivery, next.part, next.attempt))).await.unwrap();
-    station.until(PARTS, &["posting 2"]).await;
+    station.until(PARTS, &["posting 1"]).await;
     let report = report(&next, Outcome::Unknown);
     relay.store.record_and_release("next", &report, &relay.settings.lanes).await.unwrap();
     relay.store.disown("next", None).await.unwrap();
-    station.until(PARTS, &["posting 2"]).await;
+    station.until(PARTS, &["posting 1"]).await;
     station.end().await;
 }
 
@@ -369,5 +369,20 @@ async fn secrets_of_others_are_kept_nowhere_also_in_what_strict_readers_refuse()
     let place = talkback::seal::Place { table: "rejected", column: "raw_sealed", row: &id };
     let kept = String::from_utf8(station.settings.data_keys.open(place, &sealed).unwrap()).unwrap();
     assert!(kept.contains("***") && !kept.contains("someone-elses-bot") && !kept.contains("letmein"), "{kept}");
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_lacks_a_part_is_never_called_sent() {
+    let station = Station::with(plain_room()).await;
+    let relay = station.relay("dispatcher");
+    accepted(&relay, &[message(&"long ".repeat(300))]).await;
+    let client = station.db().await;
+    let refused =
+        "update parts set state = case n when 1 then 'failed' else 'sent' end; update deliveries set sent = 1";
+    client.batch_execute(refused).await.unwrap();
+    let taken = relay.store.take("next", &relay.room_names(), &relay.settings.lanes).await.unwrap();
+    assert!(matches!(taken, Some((_, Claim::Settled { .. }))));
+    station.until(STATES, &["failed"]).await;
     station.end().await;
 }

@@ -49,8 +49,9 @@ impl Relay {
         let result = holder.run().await;
         if result.is_err() {
             // Best effort: the claim that came with a lost answer, and the lease; both end by themselves, but later.
-            drop(self.store.disown(&holder.token, holder.called).await);
-            drop(self.store.release(&holder.token).await);
+            if self.store.disown(&holder.token, holder.called).await.is_ok() {
+                drop(self.store.release(&holder.token).await);
+            }
         }
         result.map(|()| holder.calls)
     }

@@ -107,13 +107,14 @@ d2 as (
                  when v.what = 'absent' then case when v.done = 0 then 'queued' else 'sending' end
                  when v.what = 'finished' or (v.what = 'gave_up' and v.done + 1 >= d.parts)
                    then case when d.confirmed >= d.parts then 'confirmed'
+                             when v.what = 'finished' and d.sent + d.unsure < d.parts then 'failed'
                              when d.unsure + (v.what = 'gave_up')::int > 0 then 'unconfirmed' else 'sent' end
                  else 'sending' end,
     cause = case v.what when 'post' then 'its turn' when 'expired' then 'too old'
                         when 'withdrawn' then 'its producer has taken over' when 'absent' then 'answer lost, not seen in the room'
                         when 'set_aside' then 'set aside: it alone keeps failing'
                         when 'rotate' then 'set aside: whether another fails too' when 'failed' then 'it alone keeps failing'
-                        when 'gave_up' then 'answer lost, not sent again' else 'all parts done' end,
+                        when 'gave_up' then 'answer lost, not sent again' else 'no part left' end,
     begun = d.begun or v.what = 'post',
     unsure = d.unsure + (v.what = 'gave_up')::int,
     set_asides = d.set_asides + (v.what = 'set_aside')::int,
@@ -206,7 +207,8 @@ pub(super) const RELEASE: &str = "update lanes set token = null, lease_until = n
 
 /// Takes back claims of this holder whose call was never begun: nothing is in the air, so nobody need wait until the
 /// window is over, nor give the part up for lost. That is a claim found too late to call, or one whose answer was lost
-/// with the connection. Its number is taken back with it: no call bears it. Not `$2, $3, $4`: what was called and could not be recorded; nor what was recorded as unknown.
+/// with the connection. Its number is taken back with it: each attempt has a row, and no call bears this one. Not
+/// `$2, $3, $4`: what was called and could not be recorded; nor what was recorded as unknown.
 pub(super) const DISOWN: &str = "
 with lane as materialized (select room from lanes where token = $1 for no key update),
 mine as materialized (
