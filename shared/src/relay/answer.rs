@@ -7,9 +7,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::Relay;
-use super::plan::ReplyTo;
+use super::batch::Asker;
 use crate::broker::{BrokerError, Props};
-use crate::message::Uid;
 use crate::store::StoreError;
 use crate::store::answers::{CallNote, Due};
 
@@ -25,7 +24,7 @@ const ACK_LEAST: Duration = Duration::from_secs(1);
 /// Answers given side by side.
 const AT_ONCE: i64 = 8;
 
-/// No second try to tell of a refused message begins after this: the batch that it came in waits meanwhile.
+/// No telling of a refused message begins after this: the batch that it came in waits meanwhile.
 const REFUSED_LIMIT: Duration = Duration::from_secs(1);
 
 /// How giving an answer ended.
@@ -74,19 +73,29 @@ impl Relay {
         }
     }
 
-    /// Tells a producer that its message was refused at the door and never will be posted. Best effort: no row waits
-    /// for this answer, and who hears nothing takes over all the same.
-    pub(super) async fn reply_refused(&self, uid: &Uid, reason: &str, to: &ReplyTo) {
-        let due = Due {
-            uid: uid.key().to_owned(),
-            given_uid: uid.given().to_owned(),
-            failure: Some(reason.to_owned()),
-            reply_to: Some(to.queue.clone()),
-            correlation_id: Some(to.correlation_id.clone()),
-            ack_url: false,
-        };
-        if let Err(error) = self.reply(&due, &to.queue, Instant::now() + REFUSED_LIMIT).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a producer was not told of its refused message");
+    /// Tells producers that their messages were refused at the door and never will be posted. Best effort: no row waits
+    /// for this answer, and who hears nothing takes over all the same. None is begun after the limit: a broker that
+    /// takes nothing must not hold up the batch for each of a hundred.
+    pub(super) async fn reply_refused(&self, refused: &[(&'static str, Asker)]) {
+        let until = Instant::now() + REFUSED_LIMIT;
+        for (reason, (uid, to)) in refused {
+            let due = Due {
+                uid: uid.key().to_owned(),
+                given_uid: uid.given().to_owned(),
+                failure: Some((*reason).to_owned()),
+                reply_to: Some(to.queue.clone()),
+                correlation_id: Some(to.correlation_id.clone()),
+                ack_url: false,
+            };
+            if let Err(error) = self.reply(&due, &to.queue, until).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a producer was not told of its refused message"
+                );
+            }
+            if Instant::now() >= until {
+                return;
+            }
         }
     }
 

@@ -43,7 +43,7 @@ enum Item {
 }
 
 /// Who waits for an answer about which message.
-type Asker = (Uid, ReplyTo);
+pub(super) type Asker = (Uid, ReplyTo);
 
 /// A producer's record, as the statement takes it and as it came.
 struct Settled {
@@ -85,9 +85,7 @@ impl Relay {
                 refused.push((reason, (offer.message.uid.clone(), reply.clone())));
             }
         }
-        for (reason, (uid, reply)) in refused {
-            self.reply_refused(&uid, reason, &reply).await;
-        }
+        self.reply_refused(&refused).await;
         Ok(counts)
     }
 
