@@ -11,10 +11,11 @@ use crate::relay::Relay;
 pub fn relay(function: &'static str) -> Result<Relay, ExitCode> {
     crate::tls::install_ring();
     crate::telemetry::init(function);
-    let fail = |error: &dyn std::error::Error| {
-        tracing::error!(error, "the function cannot start");
-        ExitCode::FAILURE
-    };
-    let settings = Settings::from_env().map_err(|error| fail(&error))?;
-    Relay::new(settings, function).map_err(|error| fail(&error))
+    let settings = Settings::from_env().map_err(fail)?;
+    Relay::new(settings, function).map_err(fail)
+}
+
+fn fail(error: impl std::error::Error + 'static) -> ExitCode {
+    tracing::error!(error = &error as &dyn std::error::Error, "the function cannot start");
+    ExitCode::FAILURE
 }
