@@ -35,8 +35,12 @@ pub(crate) fn routes() -> Router<Arc<World>> {
         .route("/_sim/callback_url", post(callback_url))
 }
 
-/// Each group with the names of its bots, in the order of the configuration.
 async fn groups(State(world): State<Arc<World>>) -> Json<Value> {
+    Json(groups_of(&world))
+}
+
+/// Each group with the names of its bots, in the order of the configuration.
+pub(crate) fn groups_of(world: &World) -> Value {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for bot in world.bots() {
         match groups.iter_mut().find(|(group_id, _)| *group_id == bot.group_id) {
@@ -44,7 +48,7 @@ async fn groups(State(world): State<Arc<World>>) -> Json<Value> {
             None => groups.push((bot.group_id, vec![bot.name])),
         }
     }
-    Json(groups.into_iter().map(|(group_id, bots)| json!({"group_id": group_id, "bots": bots})).collect())
+    groups.into_iter().map(|(group_id, bots)| json!({"group_id": group_id, "bots": bots})).collect()
 }
 
 #[derive(Deserialize)]

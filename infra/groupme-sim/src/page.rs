@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Query, State},
     http::{HeaderMap, StatusCode, header},
     response::{
         IntoResponse, Response,
@@ -13,9 +13,10 @@ use axum::{
     routing::get,
 };
 use futures_util::{Stream, StreamExt as _, stream};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{api::picture_name, line::Line, world::World};
+use crate::{api::picture_name, control::groups_of, line::Line, world::World};
 
 /// Nothing from outside, nothing inline; what the page shows was written by strangers.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -32,12 +33,13 @@ pub(crate) fn routes() -> Router<Arc<World>> {
         .route("/", get(async || file("text/html; charset=utf-8", HTML)))
         .route("/page.css", get(async || file("text/css; charset=utf-8", STYLE)))
         .route("/page.js", get(async || file("text/javascript; charset=utf-8", SCRIPT)))
+        .route("/said.js", get(said))
         .route("/icon.svg", get(async || file("image/svg+xml", ICON)))
         .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
         .route("/_sim/stream", get(stream_lines))
 }
 
-fn file(content_type: &'static str, content: &'static str) -> Response {
+fn file(content_type: &'static str, content: impl IntoResponse) -> Response {
     let headers = [
         (header::CONTENT_TYPE, content_type),
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -48,14 +50,29 @@ fn file(content_type: &'static str, content: &'static str) -> Response {
     (headers, content).into_response()
 }
 
-/// Server-sent events: first `run` with the number of lines so far, then a `line` for every line of every room, those before and those to come. A
-/// page that lost the connection names the last one it saw and gets the rest; one that saw another run gets all.
+/// What was said before the page came, as a module that its script imports: the first picture of the page shows it.
+async fn said(State(world): State<Arc<World>>) -> Response {
+    let lines: Vec<Value> = (0..).map_while(|n| world.line(n)).map(|line| shown(&world, &line)).collect();
+    let said = json!({ "run": world.run, "groups": groups_of(&world), "lines": lines });
+    file("text/javascript; charset=utf-8", format!("export const said = {said};\n"))
+}
+
+/// What a page has seen already.
+#[derive(Deserialize)]
+struct Seen {
+    /// The id of the last line, as the header `Last-Event-ID` has it, which a new stream cannot set.
+    last: Option<String>,
+}
+
+/// Server-sent events: first `run` with the number of lines so far, then a `line` for every line of every room, those
+/// before and those to come. A page that names the last one it saw gets the rest; one that saw another run gets all.
 async fn stream_lines(
     State(world): State<Arc<World>>,
+    Query(known): Query<Seen>,
     headers: HeaderMap,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.rsplit_once('-'));
-    let next = match seen {
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).or(known.last.as_deref());
+    let next = match last.and_then(|id| id.rsplit_once('-')) {
         Some((run, count)) if run == world.run => count.parse().unwrap_or(0),
         _ => 0,
     };

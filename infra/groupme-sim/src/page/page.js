@@ -1,12 +1,14 @@
 // The chat, live. Every word comes from strangers and enters the page as text, never as HTML.
+import { said as before } from "/said.js";
+
 const $ = (id) => document.getElementById(id);
 const [room, list, empty, newer, groupsNav, state] = ["room", "lines", "empty", "newer", "groups", "state"].map($);
 const [form, nameBox, textBox, fault] = ["say", "name", "text", "fault"].map($);
 
-let groups = [];
+let { groups, run } = before;
 let current = "";
-let run = "";
-let read = 0; // lines that were there when the page came
+let read = before.lines.length; // lines that were there when the page came
+let seen = read;
 const said = new Map(); // group id -> lines
 const unread = new Map(); // group id -> count
 
@@ -147,25 +149,22 @@ async function loadGroups() {
 }
 
 function listen() {
-  // A new stream begins at the first line; only one that reconnects by itself goes on where it was.
-  said.clear();
-  unread.clear();
-  showGroup(named());
-  const stream = new EventSource("/_sim/stream");
+  const stream = new EventSource(`/_sim/stream?last=${run}-${seen}`);
   stream.addEventListener("run", async ({ data }) => {
     tell("live", "live");
     const now = JSON.parse(data);
     if (run === now.run) return;
-    const another = run !== "";
     ({ run, lines: read } = now);
-    if (!another) return;
     // Another simulator on the same port: what was said before is gone.
     said.clear();
     unread.clear();
     await loadGroups();
     showGroup(named());
   });
-  stream.addEventListener("line", ({ data, lastEventId }) => takeLine(JSON.parse(data), Number(lastEventId.split("-")[1])));
+  stream.addEventListener("line", ({ data, lastEventId }) => {
+    seen = Number(lastEventId.split("-")[1]);
+    takeLine(JSON.parse(data), seen);
+  });
   stream.addEventListener("error", () => {
     tell("lost", "not running");
     if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
@@ -211,4 +210,6 @@ nameBox.value = localStorage.getItem("name") ?? "Manager";
 nameBox.addEventListener("change", () => localStorage.setItem("name", nameBox.value));
 addEventListener("hashchange", () => showGroup(named()));
 
-loadGroups().then(listen, () => { tell("lost", "not running"); setTimeout(() => location.reload(), 2000); });
+for (const line of before.lines) said.set(line.group_id, [...(said.get(line.group_id) ?? []), line]);
+showGroup(named());
+listen();
