@@ -44,6 +44,12 @@ pub(crate) fn read(event: &Value, context: Context) -> Result<Request, Problem> 
     Ok(request.with_lambda_context(context))
 }
 
+/// The answer to an event that is about no request.
+pub(crate) fn refused(problem: Problem) -> Response<Body> {
+    tracing::warn!("event refused: it is about no request that can be read");
+    problem.into_response()
+}
+
 fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
     let rest = stage.and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage));
     match rest {

@@ -27,10 +27,7 @@ use problem::Problem;
 pub async fn invoke(relay: &Relay, event: LambdaEvent<Value>) -> Value {
     let response = match event::read(&event.payload, event.context) {
         Ok(request) => handle(relay, request).await,
-        Err(problem) => {
-            tracing::warn!("event refused: it is about no request that can be read");
-            problem.into_response()
-        }
+        Err(problem) => event::refused(problem),
     };
     event::write(response)
 }
