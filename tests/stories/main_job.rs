@@ -1,8 +1,11 @@
 //! The main job: what is sent appears in the room, once, in order, dressed, recorded.
+use std::time::Duration;
+
+use groupme_sim::CallbackMode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::station::{GROUP, Setup, Station, dressed, usual_rooms};
+use crate::station::{BOT, GROUP, Setup, Station, dressed, usual_rooms};
 
 fn standard(text: &str) -> (String, Value) {
     let uid = Uuid::new_v4().to_string();
@@ -13,6 +16,8 @@ fn standard(text: &str) -> (String, Value) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listeners_text_appears_in_the_room_dressed_and_recorded() {
     let station = Station::open().await;
+    // Else the callback may come before the answer, and the delivery is never just sent.
+    station.sim.callbacks_mode(BOT, CallbackMode::Late(Duration::from_millis(500)));
     let uid = Uuid::new_v4().to_string();
     let text = json!({
         "MessageSid": "SM1", "From": "+12075550123", "To": "+12075550199", "Body": "Play some Coltrane 🎷",
