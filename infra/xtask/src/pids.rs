@@ -192,7 +192,7 @@ mod tests {
         fs::create_dir_all(&dir).unwrap();
         let file = dir.join("pids");
         let mut ours = Command::new("sleep").arg("600").spawn().unwrap();
-        let mut stubborn = Command::new("sh").args(["-c", "trap '' INT; sleep 600 & wait"]).spawn().unwrap();
+        let mut stubborn = Command::new("sh").args(["-c", "trap '' INT; exec sleep 600"]).spawn().unwrap();
         let mut foreign = Command::new("sleep").arg("600").spawn().unwrap();
         let pid = |child: &std::process::Child| i32::try_from(child.id()).unwrap();
         let ledger = Ledger::open(file.clone()).unwrap();
@@ -204,7 +204,6 @@ mod tests {
         fs::write(&file, text).unwrap();
         drop(ledger);
 
-        let grandchildren = family(pid(&stubborn));
         Ledger::open(file).unwrap();
 
         assert!(started(pid(&ours)).is_none());
@@ -213,9 +212,6 @@ mod tests {
         for child in [&mut ours, &mut stubborn, &mut foreign] {
             drop(child.kill());
             child.wait().unwrap();
-        }
-        for pid in grandchildren {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
         fs::remove_dir_all(dir).unwrap();
     }
