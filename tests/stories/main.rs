@@ -6,6 +6,7 @@ mod answers;
 mod callback;
 mod events;
 mod front_end;
+mod groupme_door;
 mod lanes;
 mod main_job;
 mod migrations;

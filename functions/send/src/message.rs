@@ -17,10 +17,16 @@ const DEFAULT_SOURCE: &str = "standard";
 const LONGEST_SOURCE: usize = 200;
 
 /// Most pictures of one message: as many as a text over Twilio can bring.
-const MOST_IMAGES: usize = 10;
+pub(crate) const MOST_IMAGES: usize = 10;
 
 /// Longest URL of a picture, in bytes.
 const LONGEST_URL: usize = 2048;
+
+/// What a URL that is refused must be.
+pub(crate) const WEB_ADDRESS: &str = "must be an https:// address without credentials, of at most 2048 bytes";
+
+/// The header that makes a repeat a repeat, as it is named in faults.
+pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// A message as its sender asks for it.
 pub(crate) struct Asked {
@@ -80,13 +86,16 @@ fn uids(document: &mut Document, headers: &HeaderMap) -> Vec<(&'static str, Stri
             Some(_) => document.fault(field, "must be a string or a whole number"),
         }
     }
-    if let Some(key) = headers.get("idempotency-key") {
-        let key = String::from_utf8_lossy(key.as_bytes());
-        // The standard in the making writes it in quotes.
-        let bare = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(&key);
-        uids.push(("Idempotency-Key", bare.to_owned()));
-    }
+    uids.extend(idempotency_key(headers).map(|key| (IDEMPOTENCY_KEY, key)));
     uids
+}
+
+/// The uid that the headers tell.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Option<String> {
+    let key = String::from_utf8_lossy(headers.get(IDEMPOTENCY_KEY)?.as_bytes());
+    // The standard in the making writes it in quotes.
+    let bare = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(&key);
+    Some(bare.to_owned())
 }
 
 /// The uid, if any is told; all must be the same.
@@ -125,7 +134,8 @@ fn content(document: &mut Document) -> (Text, Vec<Media>) {
     (body.unwrap_or_default(), media)
 }
 
-fn is_web_address(url: &str) -> bool {
+/// Whether it is an https address of some host, without credentials.
+pub(crate) fn is_web_address(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
     let host = uri.authority().is_some_and(|to| !to.host().is_empty() && !to.as_str().contains('@'));
     uri.scheme_str() == Some("https") && host && url.len() <= LONGEST_URL && url.bytes().all(|b| b.is_ascii_graphic())
