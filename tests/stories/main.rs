@@ -11,6 +11,7 @@ mod lanes;
 mod main_job;
 mod migrations;
 mod old_faults;
+mod openapi;
 mod order;
 mod plans;
 mod privacy;

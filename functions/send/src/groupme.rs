@@ -4,8 +4,8 @@
 //! The key decides the source ([`SendKey::own_source`](talkback::send_key::SendKey::own_source)) and the source's route
 //! decides rooms, dress and priority: nothing of these can be said here. A text of any length is taken and split. An
 //! `Idempotency-Key` makes a repeat a repeat; without one each post is a new message, as it is to GroupMe.
-mod bot_post;
-mod fields;
+pub(crate) mod bot_post;
+pub(crate) mod fields;
 
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, Response};
@@ -17,7 +17,7 @@ use crate::answer;
 use crate::problem::Problem;
 use crate::take_in::{not_stored, take_in};
 
-use bot_post::Said;
+use bot_post::BotPost;
 use fields::Fields;
 
 /// Whether what stands at this address answers as GroupMe does.
@@ -32,17 +32,16 @@ pub(crate) fn stands_at(path: &str) -> bool {
 /// its callers), and here the one answer to every one that is no key: wrong, empty, missing, no string.
 pub(crate) async fn post(relay: &Relay, request: &Request) -> Result<Response<Body>, Problem> {
     let mut fields = Fields::open(request)?;
-    let bot_id = fields.take_bot_id();
-    let presented = bot_id.as_ref().map(|id| id.expose_secret()).filter(|id| !id.is_empty());
+    let post = BotPost::take(&mut fields);
+    let presented = post.bot_id.as_ref().map(|id| id.expose_secret()).filter(|id| !id.is_empty());
     let key = presented.and_then(|id| send_key::find(&relay.settings.send_keys, id));
     let key = key.ok_or_else(|| Problem::field(StatusCode::NOT_FOUND, "bot_id", "is not known"))?;
-    let raw = fields.raw();
-    let said = Said::read(fields, request.headers())?;
+    let said = post.judge()?;
     let source = key.own_source().ok_or_else(|| {
         Problem::field(StatusCode::FORBIDDEN, "bot_id", "is a key that may use no source of messages from here")
     })?;
-    let message = said.message(source)?;
+    let message = said.message(source, request.headers())?;
     relay.wake().await.map_err(not_stored)?;
-    take_in(relay, request, key, message, raw).await?;
+    take_in(relay, request, key, message, fields.raw()).await?;
     Ok(answer::empty(StatusCode::ACCEPTED))
 }

@@ -20,6 +20,7 @@ const BROKER_PATIENCE: Duration = Duration::from_secs(4);
 
 /// How it is; without a key nothing but `status`.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Health {
     /// Whether a message sent now would be stored.
     status: Status,
@@ -39,6 +40,7 @@ pub(crate) struct Health {
 
 /// Whether a message sent now would be stored.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
     /// It would.
@@ -49,6 +51,7 @@ pub(crate) enum Status {
 
 /// How Postgres is.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub(crate) enum Database {
     /// It can be written.
@@ -62,6 +65,7 @@ pub(crate) enum Database {
 
 /// How RabbitMQ is.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub(crate) enum Broker {
     /// A message found its way through the stamp.
@@ -87,20 +91,23 @@ pub(crate) enum Broker {
 
 /// How the rooms are, or why that cannot be read.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub(crate) enum Rooms {
     /// Each of them.
-    Read(Vec<Room>),
+    Read(Vec<RoomHealth>),
     /// They could not be read.
     Unread(Unread),
 }
 
 /// How one room is.
 #[derive(Serialize)]
-pub(crate) struct Room {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct RoomHealth {
     /// Its name.
     room: String,
     /// Whether it is posted to.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::room_state"))]
     state: String,
     /// Why it is not open, or why it pauses.
     reason: Option<String>,
@@ -109,6 +116,7 @@ pub(crate) struct Room {
     /// The age of the oldest of them, in seconds.
     oldest_s: Option<f64>,
     /// Nothing is posted before this time.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::optional_moment"))]
     paused_until: Option<String>,
     /// Deliveries that failed or were never seen in the room, counted up to 1,001.
     trouble: i64,
@@ -116,6 +124,7 @@ pub(crate) struct Room {
 
 /// When functions last ran, or why that cannot be read.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub(crate) enum Functions {
     /// Those without which nothing gets posted but what comes over HTTP.
@@ -132,6 +141,7 @@ pub(crate) enum Functions {
 
 /// When a function last ran.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Ran {
     /// Seconds since then; null if it never did.
     last_ran_s: Option<f64>,
@@ -139,8 +149,10 @@ pub(crate) struct Ran {
 
 /// What cannot be read now.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Unread {
     /// Always `unavailable`.
+    #[cfg_attr(test, schemars(extend("const" = "unavailable")))]
     status: Status,
     /// Why.
     reason: String,
@@ -217,8 +229,8 @@ async fn rooms(relay: &Relay) -> Rooms {
     }
 }
 
-fn room(room: RoomState) -> Room {
-    Room {
+fn room(room: RoomState) -> RoomHealth {
+    RoomHealth {
         room: room.name,
         state: room.state,
         reason: room.reason,

@@ -10,13 +10,15 @@ mod health;
 mod key;
 mod look_up;
 mod message;
+#[cfg(test)]
+mod openapi;
 mod path;
 mod post;
 mod problem;
+mod send_request;
 mod take_in;
 
-use lambda_http::http::Method;
-use lambda_http::{Body, Request, Response};
+use lambda_http::{Body, Request, Response, http::Method};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
 use talkback::relay::Relay;
@@ -37,9 +39,7 @@ pub async fn invoke(relay: &Relay, event: LambdaEvent<Value>) -> Value {
 /// Answers one request, whose path has no stage before it.
 pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
     let started = Instant::now();
-    let problem =
-        if groupme::stands_at(request.uri().path()) { Problem::into_envelope } else { Problem::into_response };
-    let mut response = serve(relay, &request).await.unwrap_or_else(problem);
+    let mut response = serve(relay, &request).await.unwrap_or_else(|problem| problem.answer_at(request.uri().path()));
     if request.method() == Method::HEAD {
         *response.body_mut() = Body::Empty;
     }

@@ -65,6 +65,7 @@ pub(crate) fn state(found: &Found) -> &str {
 
 /// Which message is meant, and where it stands.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Candidate {
     /// As its sender wrote it.
     uid: String,
@@ -73,17 +74,21 @@ pub(crate) struct Candidate {
     /// Where it came from, with its leading `source.`.
     source: String,
     /// When it was taken in.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::moment"))]
     accepted_at: String,
     /// Its verdict, or the state of its delivery that is least far.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::message_state"))]
     state: String,
 }
 
 /// What became of a message.
 #[derive(Serialize)]
-pub(crate) struct Whole {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct LookedUp {
     #[serde(flatten)]
     message: Candidate,
     /// What was decided when it was taken in.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::verdict"))]
     verdict: String,
     /// Why, where it was not accepted.
     verdict_reason: Option<String>,
@@ -93,27 +98,31 @@ pub(crate) struct Whole {
 
 /// What became of a message in one room.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Delivery {
     /// The room's name.
     room: String,
     /// Where it stands.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::delivery_state"))]
     state: String,
     /// Why it stands there.
     cause: String,
     /// One for each post.
     parts: Vec<Part>,
     /// Every change of its state, the first first.
-    events: Vec<Event>,
+    events: Vec<Change>,
 }
 
 /// One post.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Part {
     /// Its number, from 1.
     n: i64,
     /// What it is: a text, a picture, a closing line, a notice.
     kind: String,
     /// Where it stands.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::part_state"))]
     state: String,
     /// How often it was tried.
     attempt: i64,
@@ -121,19 +130,23 @@ pub(crate) struct Part {
 
 /// One change of a delivery's state.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Event {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Change {
     /// When.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::moment"))]
     at: String,
     /// The state before; null for the first.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::optional_delivery_state"))]
     from: Option<String>,
     /// The state after.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::delivery_state"))]
     to: String,
     /// Why.
     cause: String,
 }
 
-fn whole(found: &Found) -> Result<Whole, serde_json::Error> {
-    Ok(Whole {
+fn whole(found: &Found) -> Result<LookedUp, serde_json::Error> {
+    Ok(LookedUp {
         message: candidate(found),
         verdict: found.verdict.clone(),
         verdict_reason: found.verdict_reason.clone(),

@@ -16,19 +16,22 @@ use crate::key;
 use crate::look_up;
 use crate::message::{self, Asked};
 use crate::problem::Problem;
+use crate::send_request::SendRequest;
 use crate::take_in::{Taken, not_stored, take_in};
 
 /// The answer to a message that is stored.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Stored {
     /// The message's uid, as its sender wrote it, or ours.
     uid: String,
     /// What people see in the chat and may type: the uid up to its first `-`.
     short_uid: String,
     /// Where the message stands: its verdict, or the state of its delivery that is least far.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::message_state"))]
     state: String,
     /// One for each room.
-    deliveries: Vec<Delivery>,
+    deliveries: Vec<StoredDelivery>,
     /// Whether it had been taken in before: nothing is posted again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     duplicate: bool,
@@ -36,10 +39,12 @@ pub(crate) struct Stored {
 
 /// What is on its way to one room.
 #[derive(Serialize)]
-pub(crate) struct Delivery {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct StoredDelivery {
     /// The room's name.
     room: String,
     /// Where it stands.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::delivery_state"))]
     state: String,
     /// How many posts it is.
     parts: usize,
@@ -55,10 +60,11 @@ pub(crate) async fn post(relay: &Relay, request: &Request) -> Result<Response<Bo
     if bearer.is_some() {
         key::known(keys, bearer)?;
     }
-    let document = Document::open(request)?;
-    let key = key::of_both(keys, bearer, document.password.as_ref())?;
+    let mut document = Document::open(request)?;
     let raw = document.raw();
-    let Asked { message, named } = message::read(document, request.headers())?;
+    let asked = SendRequest::take(&mut document);
+    let key = key::of_both(keys, bearer, asked.password.as_ref())?;
+    let Asked { message, named } = message::read(asked, document, request.headers())?;
     key::may_send(key, &message)?;
     check_rooms(relay, &message)?;
     relay.wake().await.map_err(not_stored)?;
@@ -94,7 +100,7 @@ impl Stored {
     /// As the store has it.
     fn of(found: &Found) -> Self {
         let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let delivery = |delivery: &Value| Delivery {
+        let delivery = |delivery: &Value| StoredDelivery {
             room: word(&delivery["room"]),
             state: word(&delivery["state"]),
             parts: delivery["parts"].as_array().map_or(0, Vec::len),
@@ -111,8 +117,11 @@ impl Stored {
     /// As it was planned, where the store can no longer be read.
     fn planned(outcome: &Outcome) -> Self {
         let queued = DeliveryState::Queued.as_str();
-        let delivery =
-            |(room, parts): &(String, usize)| Delivery { room: room.clone(), state: queued.to_owned(), parts: *parts };
+        let delivery = |(room, parts): &(String, usize)| StoredDelivery {
+            room: room.clone(),
+            state: queued.to_owned(),
+            parts: *parts,
+        };
         let state = if outcome.deliveries.is_empty() { outcome.verdict.as_str() } else { queued };
         Self {
             uid: outcome.uid.given().to_owned(),

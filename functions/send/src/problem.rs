@@ -5,6 +5,7 @@ use lambda_http::{Body, Response};
 use serde::Serialize;
 
 use crate::answer;
+use crate::groupme;
 use crate::look_up::Candidate;
 
 /// What is wrong with one field.
@@ -12,6 +13,7 @@ pub(crate) type Fault = (String, String);
 
 /// A problem as RFC 9457 has it, with the fields that are wrong.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct ProblemDocument {
     /// Always `about:blank`: the status says which problem it is.
     r#type: &'static str,
@@ -31,16 +33,18 @@ pub(crate) struct ProblemDocument {
 
 /// GroupMe's envelope around an error.
 #[derive(Serialize)]
-pub(crate) struct Envelope {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct GroupMeError {
     /// Always null.
     response: (),
     /// What is wrong.
-    meta: Meta,
+    meta: GroupMeMeta,
 }
 
 /// What an envelope says of the request.
 #[derive(Serialize)]
-pub(crate) struct Meta {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct GroupMeMeta {
     /// The HTTP status.
     code: u16,
     /// What is wrong, one text for each fault; one about a field begins with its name.
@@ -125,6 +129,11 @@ impl Problem {
         Self { header: Some(header), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 
+    /// The answer in the form of what stands at this address.
+    pub(crate) fn answer_at(self, path: &str) -> Response<Body> {
+        if groupme::stands_at(path) { self.into_envelope() } else { self.into_response() }
+    }
+
     /// The answer.
     pub(crate) fn into_response(self) -> Response<Body> {
         let document = ProblemDocument {
@@ -140,7 +149,8 @@ impl Problem {
 
     /// The answer as GroupMe would give it.
     pub(crate) fn into_envelope(self) -> Response<Body> {
-        let envelope = Envelope { response: (), meta: Meta { code: self.status.as_u16(), errors: self.said } };
+        let envelope =
+            GroupMeError { response: (), meta: GroupMeMeta { code: self.status.as_u16(), errors: self.said } };
         with(answer::json(self.status, &envelope), self.header)
     }
 }

@@ -1,7 +1,7 @@
 //! What a bot says: text and pictures as a message. What would be lost on the way is refused by its name.
 use lambda_http::http::{HeaderMap, StatusCode};
+use secrecy::SecretString;
 use serde_json::Value;
-use talkback::json::Object;
 use talkback::message::{Media, Message, Uid};
 use talkback::route::RoutingKey;
 use talkback::text::Text;
@@ -17,23 +17,46 @@ pub(crate) const PICTURES: [&str; 2] = ["image", "linked_image"];
 /// Attachments that only annotate the text: without them it still says all that it says.
 pub(crate) const ANNOTATIONS: [&str; 4] = ["mentions", "emoji", "reply", "split"];
 
-/// A post as it was read.
-pub(super) struct Said {
-    text: Text,
-    media: Vec<Media>,
-    uid: Option<String>,
+/// What `POST /v3/bots/post` takes, as GroupMe does: a post of a bot. Null is absent; fields of other names are ignored.
+/// The whole may have 64 KiB.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(extend("anyOf" = crate::openapi::schemas::something_to_post())))]
+pub(crate) struct BotPost {
+    /// A send key; it decides the source. Every one that is no key is answered alike.
+    #[cfg_attr(test, schemars(with = "String", extend("format" = "password", "writeOnly" = true)))]
+    pub(crate) bot_id: Option<SecretString>,
+    /// What it says, of any length (GroupMe takes 1,000 characters); may be empty with a picture.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    text: Option<Value>,
+    /// A picture.
+    #[cfg_attr(test, schemars(transform = crate::openapi::schemas::picture_url))]
+    picture_url: Option<Value>,
+    /// Pictures, and what only annotates the text, which is ignored. Anything else would be lost and is refused. With
+    /// `picture_url` at most ten pictures; the same one counts once.
+    #[cfg_attr(test, schemars(transform = crate::openapi::schemas::attachments))]
+    attachments: Option<Value>,
 }
 
-impl Said {
-    /// Reads the fields, which are without the bot id.
+impl BotPost {
+    /// Takes the secret out of the fields, and looks at the others.
+    pub(crate) fn take(fields: &mut Fields) -> Self {
+        Self {
+            bot_id: fields.take_bot_id(),
+            text: fields.get("text"),
+            picture_url: fields.get("picture_url"),
+            attachments: fields.get("attachments"),
+        }
+    }
+
+    /// What is said.
     ///
     /// # Errors
     /// 400 with everything that is wrong.
-    pub(super) fn read(fields: Fields, headers: &HeaderMap) -> Result<Self, Problem> {
-        let object = fields.object().ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "the body is no object"))?;
+    pub(crate) fn judge(self) -> Result<Said, Problem> {
         let mut faults = Vec::new();
-        let text = string(&object, "text", &mut faults);
-        let pictures = pictures(&object, &mut faults);
+        let text = string("text", self.text, &mut faults);
+        let picture_url = string("picture_url", self.picture_url, &mut faults);
+        let pictures = pictures(picture_url, self.attachments, &mut faults);
         let text = Text::clean(&text.unwrap_or_default());
         if text.is_blank() && pictures.is_empty() && faults.is_empty() {
             faults.push(fault("text", "or `picture_url` must say something"));
@@ -41,16 +64,23 @@ impl Said {
         if !faults.is_empty() {
             return Err(Problem::faults(faults));
         }
-        let media = pictures.into_iter().map(|url| Media { url, content_type: None }).collect();
-        Ok(Self { text, media, uid: idempotency_key(headers) })
+        Ok(Said { text, media: pictures.into_iter().map(|url| Media { url, content_type: None }).collect() })
     }
+}
 
+/// Text and pictures of a post.
+pub(crate) struct Said {
+    text: Text,
+    media: Vec<Media>,
+}
+
+impl Said {
     /// As a message from this source.
     ///
     /// # Errors
     /// 400 if the `Idempotency-Key` can be no uid.
-    pub(super) fn message(self, source: RoutingKey) -> Result<Message, Problem> {
-        let uid = match self.uid {
+    pub(crate) fn message(self, source: RoutingKey, headers: &HeaderMap) -> Result<Message, Problem> {
+        let uid = match idempotency_key(headers) {
             None => Uid::from_uuid(Uuid::new_v4()),
             Some(uid) => Uid::parse(&uid, &source)
                 .map_err(|error| Problem::field(StatusCode::BAD_REQUEST, IDEMPOTENCY_KEY, &error.to_string()))?,
@@ -73,20 +103,25 @@ fn fault(field: impl Into<String>, what: &str) -> Fault {
     (field.into(), what.to_owned())
 }
 
-fn string(object: &Object, field: &'static str, faults: &mut Vec<Fault>) -> Option<String> {
-    object.text(field).unwrap_or_else(|wrong| {
-        faults.push(fault(field, &format!("must be {}", wrong.wanted)));
-        None
-    })
+/// A string, or the digits of a number.
+fn string(field: &str, told: Option<Value>, faults: &mut Vec<Fault>) -> Option<String> {
+    match told? {
+        Value::String(text) => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        _ => {
+            faults.push(fault(field, "must be a string"));
+            None
+        }
+    }
 }
 
 /// The addresses of all pictures, in order, each once.
-fn pictures(object: &Object, faults: &mut Vec<Fault>) -> Vec<String> {
+fn pictures(picture_url: Option<String>, attachments: Option<Value>, faults: &mut Vec<Fault>) -> Vec<String> {
     let mut pictures: Vec<String> = Vec::new();
-    if let Some(url) = string(object, "picture_url", faults).filter(|url| !url.trim().is_empty()) {
+    if let Some(url) = picture_url.filter(|url| !url.trim().is_empty()) {
         add(&mut pictures, "picture_url".to_owned(), &url, faults);
     }
-    match object.get("attachments") {
+    match attachments {
         None => {}
         Some(Value::Array(list)) => {
             for (index, attachment) in list.iter().enumerate() {

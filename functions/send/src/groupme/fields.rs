@@ -8,20 +8,20 @@ use lambda_http::{Body, Request};
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
-use talkback::json::{self, Object};
+use talkback::json;
 
 use crate::document::LARGEST;
 use crate::problem::Problem;
 
 /// The fields of one request; unknown ones are ignored, as by GroupMe.
-pub(super) struct Fields(Map<String, Value>);
+pub(crate) struct Fields(Map<String, Value>);
 
 impl Fields {
     /// Gathers them; what the body says goes before what the query says.
     ///
     /// # Errors
     /// 413 over 64 KiB, 415 for a body in another form or encoding, 400 if it is JSON that cannot be read.
-    pub(super) fn open(request: &Request) -> Result<Self, Problem> {
+    pub(crate) fn open(request: &Request) -> Result<Self, Problem> {
         let bytes: &[u8] = match request.body() {
             Body::Text(text) => text.as_bytes(),
             Body::Binary(bytes) => bytes,
@@ -36,7 +36,7 @@ impl Fields {
     }
 
     /// Takes the secret out, before anything else sees it; `None` where it is no string.
-    pub(super) fn take_bot_id(&mut self) -> Option<SecretString> {
+    pub(crate) fn take_bot_id(&mut self) -> Option<SecretString> {
         match self.0.remove("bot_id")? {
             Value::String(id) => Some(SecretString::from(id)),
             _ => None,
@@ -44,13 +44,13 @@ impl Fields {
     }
 
     /// As they came, but for what was taken out.
-    pub(super) fn raw(&self) -> Vec<u8> {
+    pub(crate) fn raw(&self) -> Vec<u8> {
         Value::from(self.0.clone()).to_string().into_bytes()
     }
 
-    /// To be read leniently.
-    pub(super) fn object(self) -> Option<Object> {
-        Object::new(Value::Object(self.0))
+    /// One of them; null is absent.
+    pub(crate) fn get(&self, field: &str) -> Option<Value> {
+        self.0.get(field).filter(|value| !value.is_null()).cloned()
     }
 }
 

@@ -12,8 +12,8 @@ fn said(body: Value, idempotency_key: Option<&str>) -> Result<Message, Problem> 
     }
     let request = request.body(Body::Text(body.to_string())).unwrap();
     let mut fields = Fields::open(&request)?;
-    fields.take_bot_id();
-    Said::read(fields, request.headers())?.message(RoutingKey::parse("source.standard").unwrap())
+    let source = RoutingKey::parse("source.standard").unwrap();
+    BotPost::take(&mut fields).judge()?.message(source, request.headers())
 }
 
 fn message(body: Value) -> Message {
