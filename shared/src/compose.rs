@@ -234,6 +234,6 @@ fn spoken(missing: Missing) -> &'static str {
         Missing::NoToken => "Talkback has no access token for uploads",
         Missing::Refused => "refused by GroupMe",
         Missing::Unavailable => "GroupMe's picture service does not answer",
-        Missing::GaveUp => "given up after several tries",
+        Missing::GaveUp => "Talkback had to give up",
     }
 }

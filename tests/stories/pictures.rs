@@ -1,6 +1,9 @@
 //! Pictures that lie elsewhere: brought to the chat before their message is begun, once, in order.
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use groupme_sim::{Endpoint, Fault, What};
 use serde_json::{Value, json};
+use talkback::config::Settings;
 use uuid::Uuid;
 
 use crate::gallery::Gallery;
@@ -212,5 +215,19 @@ async fn a_message_that_expired_before_its_pictures_were_there_has_them_brought_
     station.relay("dispatcher").store.replay(&uid).await.unwrap();
     station.until("select state from deliveries", &["confirmed"]).await;
     assert_eq!(shown(&station)[1], "picture gif");
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pictures_whose_key_is_lost_are_said_and_their_text_goes_on() {
+    let gallery = Gallery::open().await;
+    let mut station = Station::with(with_gallery(&gallery, "")).await;
+    station.take_in(&[standard(&uid(), "look", &[gallery.url("a.gif")])]).await;
+    station.vars.insert("TALKBACK_DATA_KEYS".to_owned(), format!("k2:{}", STANDARD.encode([8; 32])));
+    station.settings = Settings::from_vars(&station.vars).unwrap();
+    station.start_dispatcher();
+    station.lines(2).await;
+    assert_eq!(shown(&station)[1], "1 picture could not be sent: Talkback had to give up.");
+    station.until("select state from deliveries", &["confirmed"]).await;
     station.end().await;
 }

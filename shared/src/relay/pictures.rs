@@ -95,7 +95,11 @@ impl Relay {
         channels.dedup();
         let mut deliveries = Vec::new();
         for name in channels {
-            let media = self.bring_all(&errand, &media, name, until).await?;
+            let media = match &media {
+                Some(media) => self.bring_all(&errand, media, name, until).await?,
+                // How many there were is not known; that there were some must be said.
+                None => vec![Medium::Missing(Missing::GaveUp)],
+            };
             let said = Said { short_uid: &errand.short_uid, body: &errand.body, media: &media };
             let Some(limits) = crate::channel::limits(name) else { continue };
             for room in rooms.iter().filter(|room| room.channel == name) {
@@ -106,7 +110,13 @@ impl Relay {
         }
         let ready = self.store.pictures_ready(&errand.uid, errand.tries, &Value::Array(deliveries)).await?;
         let duration_ms = super::lane::millis(began.elapsed());
-        tracing::info!(uid = errand.uid, pictures = media.len(), ready, duration_ms, "pictures brought");
+        tracing::info!(
+            uid = errand.uid,
+            pictures = media.map(|media| media.len()),
+            ready,
+            duration_ms,
+            "pictures brought"
+        );
         Ok(ready)
     }
 
@@ -117,16 +127,15 @@ impl Relay {
         route.and_then(|route| route.dress).unwrap_or(room.dress)
     }
 
-    /// Its media; what cannot be unsealed any more counts as none.
-    fn media_of(&self, errand: &Errand) -> Vec<Media> {
-        let Some(sealed) = &errand.media_sealed else { return Vec::new() };
+    /// Its media; `None` where they cannot be unsealed any more.
+    fn media_of(&self, errand: &Errand) -> Option<Vec<Media>> {
         let place = Place { table: "messages", column: "media_sealed", row: &errand.uid };
-        let media = self.settings.data_keys.open(place, sealed).ok();
-        let media = media.and_then(|plain| serde_json::from_slice(&plain).ok());
-        media.unwrap_or_else(|| {
+        let plain = errand.media_sealed.as_ref().and_then(|sealed| self.settings.data_keys.open(place, sealed).ok());
+        let media = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
+        if media.is_none() {
             tracing::error!(uid = errand.uid, "the message's pictures cannot be unsealed: is a data key missing?");
-            Vec::new()
-        })
+        }
+        media
     }
 
     async fn bring_all(
