@@ -7,7 +7,8 @@ use talkback::config::Settings;
 use uuid::Uuid;
 
 use crate::gallery::Gallery;
-use crate::station::{GROUP, MEMBER, Setup, Station, usual_rooms};
+use crate::send_door::send_as;
+use crate::station::{GROUP, KEY, MEMBER, Setup, Station, usual_rooms};
 
 fn uid() -> String {
     Uuid::new_v4().to_string()
@@ -229,5 +230,17 @@ async fn pictures_whose_key_is_lost_are_said_and_their_text_goes_on() {
     station.lines(2).await;
     assert_eq!(shown(&station)[1], "1 picture could not be sent: Talkback had to give up.");
     station.until("select state from deliveries", &["confirmed"]).await;
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_picture_over_http_is_taken_from_an_opened_host_and_from_no_other() {
+    let gallery = Gallery::open().await;
+    let station = Station::with(with_gallery(&gallery, "")).await;
+    let relay = station.relay("send");
+    let send = async |url: &str| send_as(&relay, KEY, &json!({ "body": "look", "images": [url] })).await;
+    assert_eq!(send(&gallery.url("a.gif")).await.status, 202);
+    assert_eq!(shown(&station)[1], "picture gif");
+    send("http://example.org/a.gif").await.is_problem(400, &["images"]);
     station.end().await;
 }

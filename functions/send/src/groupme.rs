@@ -36,7 +36,7 @@ pub(crate) async fn post(relay: &Relay, request: &Request) -> Result<Response<Bo
     let presented = post.bot_id.as_ref().map(|id| id.expose_secret()).filter(|id| !id.is_empty());
     let key = presented.and_then(|id| send_key::find(&relay.settings.send_keys, id));
     let key = key.ok_or_else(|| Problem::field(StatusCode::NOT_FOUND, "bot_id", "is not known"))?;
-    let said = post.judge()?;
+    let said = post.judge(&relay.settings.media.allow)?;
     let source = key.own_source().ok_or_else(|| {
         Problem::field(StatusCode::FORBIDDEN, "bot_id", "is a key that may use no source of messages from here")
     })?;

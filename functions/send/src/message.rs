@@ -1,6 +1,7 @@
 //! The request of `POST /send` as a message: what each field may say, each fault by the name of its field.
 use jiff::Timestamp;
 use lambda_http::http::{HeaderMap, StatusCode, Uri};
+use talkback::fetch::Site;
 use talkback::message::{Media, Message, Priority, Uid};
 use talkback::route::RoutingKey;
 use talkback::text::Text;
@@ -36,11 +37,16 @@ pub(crate) struct Asked {
     pub(crate) named: bool,
 }
 
-/// Judges a request whose fields were taken out of the document.
+/// Judges a request whose fields were taken out of the document. Pictures of `opened` sites may lie at http.
 ///
 /// # Errors
 /// 400 with everything that is wrong.
-pub(crate) fn read(request: SendRequest, mut document: Document, headers: &HeaderMap) -> Result<Asked, Problem> {
+pub(crate) fn read(
+    request: SendRequest,
+    mut document: Document,
+    headers: &HeaderMap,
+    opened: &[Site],
+) -> Result<Asked, Problem> {
     let source = source(&mut document, request.source);
     let told = [
         ("wbor_message_id", request.wbor_message_id),
@@ -48,7 +54,7 @@ pub(crate) fn read(request: SendRequest, mut document: Document, headers: &Heade
         (IDEMPOTENCY_KEY, idempotency_key(headers)),
     ];
     let uid = source.as_ref().and_then(|source| one_uid(&mut document, told, source));
-    let (body, media) = content(&mut document, request.body, request.images);
+    let (body, media) = content(&mut document, request.body, request.images, opened);
     let priority = request.priority.and_then(|word| priority(&mut document, &word));
     let rooms = request.rooms.and_then(|rooms| self::rooms(&mut document, rooms));
     let expires_at = request.expires_at.and_then(|told| expiry(&mut document, &told));
@@ -99,11 +105,16 @@ fn one_uid(document: &mut Document, told: [(&str, Option<String>); 3], source: &
     one
 }
 
-fn content(document: &mut Document, body: Option<String>, images: Option<Vec<String>>) -> (Text, Vec<Media>) {
+fn content(
+    document: &mut Document,
+    body: Option<String>,
+    images: Option<Vec<String>>,
+    opened: &[Site],
+) -> (Text, Vec<Media>) {
     let body = Text::clean(&body.unwrap_or_default());
     let images = match images {
         Some(images) if images.len() > MOST_IMAGES => document.none("images", "may be 10 at most").unwrap_or_default(),
-        Some(images) if !images.iter().all(|url| is_web_address(url)) => document
+        Some(images) if !images.iter().all(|url| is_web_address(url, opened)) => document
             .none("images", "must be https:// addresses without credentials, of at most 2048 bytes")
             .unwrap_or_default(),
         images => images.unwrap_or_default(),
@@ -116,11 +127,16 @@ fn content(document: &mut Document, body: Option<String>, images: Option<Vec<Str
     (body, media)
 }
 
-/// Whether it is an https address of some host, without credentials.
-pub(crate) fn is_web_address(url: &str) -> bool {
+/// Whether it is an https address of some host, or one that `[media] allow` opens, without credentials.
+pub(crate) fn is_web_address(url: &str, opened: &[Site]) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
     let host = uri.authority().is_some_and(|to| !to.host().is_empty() && !to.as_str().contains('@'));
-    uri.scheme_str() == Some("https") && host && url.len() <= LONGEST_URL && url.bytes().all(|b| b.is_ascii_graphic())
+    let way = match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => opened.iter().any(|site| site.opens(url)),
+        _ => false,
+    };
+    way && host && url.len() <= LONGEST_URL && url.bytes().all(|b| b.is_ascii_graphic())
 }
 
 fn priority(document: &mut Document, word: &str) -> Option<Priority> {

@@ -22,6 +22,12 @@ impl Site {
         Some(Self { host: http.host_str()?.to_owned(), port: http.port().or(https.port()) })
     }
 
+    /// Whether an address leads to it.
+    #[must_use]
+    pub fn opens(&self, address: &str) -> bool {
+        Url::parse(address).is_ok_and(|url| self.is_of(&url))
+    }
+
     /// Whether a URL leads to it.
     pub(super) fn is_of(&self, url: &Url) -> bool {
         let port_fits = match self.port {

@@ -56,9 +56,9 @@ impl Message {
         message
     }
 
-    /// The same, with a picture, published.
+    /// The same, with a picture.
     pub fn with_picture(self, url: String) -> Self {
-        Self { picture: Some(url), door: Door::Queue, ..self }
+        Self { picture: Some(url), ..self }
     }
 
     pub fn body(&self) -> Value {

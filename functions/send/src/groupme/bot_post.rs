@@ -2,6 +2,7 @@
 use lambda_http::http::{HeaderMap, StatusCode};
 use secrecy::SecretString;
 use serde_json::Value;
+use talkback::fetch::Site;
 use talkback::message::{Media, Message, Uid};
 use talkback::route::RoutingKey;
 use talkback::text::Text;
@@ -48,15 +49,15 @@ impl BotPost {
         }
     }
 
-    /// What is said.
+    /// What is said. Pictures of `opened` sites may lie at http.
     ///
     /// # Errors
     /// 400 with everything that is wrong.
-    pub(crate) fn judge(self) -> Result<Said, Problem> {
+    pub(crate) fn judge(self, opened: &[Site]) -> Result<Said, Problem> {
         let mut faults = Vec::new();
         let text = string("text", self.text, &mut faults);
         let picture_url = string("picture_url", self.picture_url, &mut faults);
-        let pictures = pictures(picture_url, self.attachments, &mut faults);
+        let pictures = pictures(picture_url, self.attachments, opened, &mut faults);
         let text = Text::clean(&text.unwrap_or_default());
         if text.is_blank() && pictures.is_empty() && faults.is_empty() {
             faults.push(fault("text", "or `picture_url` must say something"));
@@ -116,10 +117,15 @@ fn string(field: &str, told: Option<Value>, faults: &mut Vec<Fault>) -> Option<S
 }
 
 /// The addresses of all pictures, in order, each once.
-fn pictures(picture_url: Option<String>, attachments: Option<Value>, faults: &mut Vec<Fault>) -> Vec<String> {
+fn pictures(
+    picture_url: Option<String>,
+    attachments: Option<Value>,
+    opened: &[Site],
+    faults: &mut Vec<Fault>,
+) -> Vec<String> {
     let mut pictures: Vec<String> = Vec::new();
     if let Some(url) = picture_url.filter(|url| !url.trim().is_empty()) {
-        add(&mut pictures, "picture_url".to_owned(), &url, faults);
+        add(&mut pictures, "picture_url".to_owned(), &url, opened, faults);
     }
     match attachments {
         None => {}
@@ -128,7 +134,7 @@ fn pictures(picture_url: Option<String>, attachments: Option<Value>, faults: &mu
                 let kind = attachment["type"].as_str().unwrap_or_default();
                 if PICTURES.contains(&kind) {
                     let url = attachment["url"].as_str().unwrap_or_default();
-                    add(&mut pictures, format!("attachments[{index}].url"), url, faults);
+                    add(&mut pictures, format!("attachments[{index}].url"), url, opened, faults);
                 } else if !ANNOTATIONS.contains(&kind) {
                     let known = [&PICTURES[..], &ANNOTATIONS[..]].concat().join(", ");
                     let what = format!("must be one of {known}: nothing else can be shown");
@@ -144,8 +150,8 @@ fn pictures(picture_url: Option<String>, attachments: Option<Value>, faults: &mu
     pictures
 }
 
-fn add(pictures: &mut Vec<String>, field: String, url: &str, faults: &mut Vec<Fault>) {
-    if !is_web_address(url) {
+fn add(pictures: &mut Vec<String>, field: String, url: &str, opened: &[Site], faults: &mut Vec<Fault>) {
+    if !is_web_address(url, opened) {
         faults.push(fault(field, WEB_ADDRESS));
     } else if !pictures.iter().any(|known| known == url) {
         pictures.push(url.to_owned());

@@ -11,7 +11,7 @@ fn asked(fields: Value, idempotency_key: Option<&str>) -> Result<Asked, Problem>
         headers.insert("idempotency-key", HeaderValue::from_str(key).unwrap());
     }
     let mut document = Document::of(fields);
-    read(SendRequest::take(&mut document), document, &headers)
+    read(SendRequest::take(&mut document), document, &headers, &[])
 }
 
 fn message(fields: Value) -> Message {

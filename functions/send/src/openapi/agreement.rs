@@ -22,7 +22,7 @@ fn refused(fields: &Value) -> Vec<String> {
     let Value::Object(fields) = fields.clone() else { panic!("no object") };
     let mut document = Document::of(fields);
     let request = SendRequest::take(&mut document);
-    let Err(problem) = message::read(request, document, &HeaderMap::new()) else { return Vec::new() };
+    let Err(problem) = message::read(request, document, &HeaderMap::new(), &[]) else { return Vec::new() };
     let response = problem.into_response();
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     let problem: Value = serde_json::from_slice(response.body()).unwrap();
@@ -32,7 +32,7 @@ fn refused(fields: &Value) -> Vec<String> {
 /// Whether `POST /v3/bots/post` takes a document, the bot id aside.
 fn is_posted(fields: &Value) -> bool {
     let request = Request::post("/v3/bots/post").body(Body::Text(fields.to_string())).unwrap();
-    BotPost::take(&mut Fields::open(&request).ok().unwrap()).judge().is_ok()
+    BotPost::take(&mut Fields::open(&request).ok().unwrap()).judge(&[]).is_ok()
 }
 
 fn long(character: &str, length: usize) -> String {

@@ -13,7 +13,7 @@ fn said(body: Value, idempotency_key: Option<&str>) -> Result<Message, Problem> 
     let request = request.body(Body::Text(body.to_string())).unwrap();
     let mut fields = Fields::open(&request)?;
     let source = RoutingKey::parse("source.standard").unwrap();
-    BotPost::take(&mut fields).judge()?.message(source, request.headers())
+    BotPost::take(&mut fields).judge(&[])?.message(source, request.headers())
 }
 
 fn message(body: Value) -> Message {
