@@ -11,6 +11,7 @@ mod main_job;
 mod migrations;
 mod old_faults;
 mod order;
+mod payloads;
 mod plans;
 mod privacy;
 mod process;
