@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no public interface")]
 
 mod answers;
+mod asyncapi;
 mod callback;
 mod events;
 mod front_end;

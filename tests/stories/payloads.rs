@@ -6,12 +6,14 @@ mod wire;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::Value;
+use tokio::time::{Instant, interval};
 
-use crate::station::{BOT, GROUP, OTHER_GROUP, texts};
+use crate::station::{BOT, GROUP, OTHER_GROUP, PATIENCE, texts};
 use wire::{Wire, example};
 
 /// What becomes of a payload.
@@ -104,7 +106,7 @@ const EVENTS: [(&str, Told); 35] = [
 ];
 
 /// The files in `events/` that are AMQP messages: those name their exchange.
-fn events() -> Vec<(String, Value)> {
+pub fn events() -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../events");
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
@@ -151,7 +153,7 @@ async fn each_payload_form_comes_from_the_broker_to_the_room_as_people_read_it()
     let priorities = "select distinct source || ' ' || priority from messages where source like 'notification.%'
                       and source not like '%.ups.%' or source = 'notification.ups.onbattery' order by 1";
     let wanted = ["notification.failsafe-status 1", "notification.ups.onbattery 2", "notification.wbor-endec 2"];
-    assert_eq!(wire.station.column(priorities).await, wanted);
+    assert_eq!(wire.column(priorities).await, wanted);
     wire.end().await;
 }
 
@@ -228,23 +230,27 @@ struct Seen {
 
 impl Seen {
     async fn now(wire: &Wire) -> Self {
-        let station = &wire.station;
         let calls = "select operation || ' ' || outcome || ' ' || status from api_calls order by id";
         let lines = "select learnt_by || ' ' || sender_type from groupme_callbacks where sender_type <> 'bot'";
         Self {
-            room: texts(&station.sim.lines(GROUP)),
-            board: texts(&station.sim.lines(OTHER_GROUP)),
-            messages: station.column("select verdict || ' ' || source from messages order by accepted_at").await,
-            calls: station.column(calls).await,
-            lines: station.column(lines).await,
-            rejected: station.column("select reason || ' ' || source from rejected order by at").await,
+            room: texts(&wire.station.sim.lines(GROUP)),
+            board: texts(&wire.station.sim.lines(OTHER_GROUP)),
+            messages: wire.column("select verdict || ' ' || source from messages order by accepted_at").await,
+            calls: wire.column(calls).await,
+            lines: wire.column(lines).await,
+            rejected: wire.column("select reason || ' ' || source from rejected order by at").await,
         }
     }
 
     /// When nothing is under way any more.
     async fn settled(wire: &Wire) -> Self {
         let work = "select state from deliveries where state in ('queued', 'sending', 'scheduled', 'held')";
-        wire.station.until(work, &[]).await;
+        let end = Instant::now() + PATIENCE;
+        let mut look = interval(Duration::from_millis(10));
+        while let [state, ..] = wire.column(work).await.as_slice() {
+            assert!(Instant::now() < end, "still {state}");
+            look.tick().await;
+        }
         Self::now(wire).await
     }
 

@@ -12,6 +12,7 @@ use tokio::time::{Instant, interval};
 use uuid::Uuid;
 
 use super::wire::{Wire, example};
+use crate::asyncapi::assert_reply;
 use crate::front_end::FrontEnd;
 use crate::station::{BOT, Setup, Station, dressed};
 use crate::vhost::Vhost;
@@ -70,6 +71,7 @@ async fn the_twilio_front_end_has_its_reply_within_5_s_and_its_acknowledgement()
     wire.publish(SOURCE, "source.twilio.sms.incoming", text.as_bytes(), properties).await;
     let reply = next(&channel, &queue, deadline).await;
     let told: Value = serde_json::from_slice(&reply.delivery.data).unwrap();
+    assert_reply(&told);
     assert_eq!(told, json!({ "status": "success", "message_id": uid }));
     let answered = reply.delivery.properties.correlation_id().as_ref().map(|id| id.as_str().to_owned());
     assert_eq!(answered.as_deref(), Some(correlation.as_str()));

@@ -24,6 +24,8 @@ use crate::vhost::Vhost;
 pub struct Wire {
     pub station: Station,
     pub vhost: Vhost,
+    /// One connection for all that the story looks at.
+    db: tokio_postgres::Client,
     /// How many messages the consumer has done with.
     taken: watch::Receiver<u64>,
     stop: watch::Sender<bool>,
@@ -82,7 +84,8 @@ impl Wire {
         let bridge =
             tokio::spawn(async move { mapping.run(&url, &functions, order, || ready.send(()).unwrap()).await });
         is_ready.await.unwrap();
-        Self { station, vhost, taken, stop, bridge }
+        let db = station.db().await;
+        Self { station, vhost, db, taken, stop, bridge }
     }
 
     /// A connection as a producer has.
@@ -105,6 +108,11 @@ impl Wire {
         let mut taken = self.taken.clone();
         let done = tokio::time::timeout(PATIENCE, taken.wait_for(|taken| *taken > before)).await;
         assert!(done.is_ok(), "{key} of {exchange} never came to the consumer");
+    }
+
+    /// A query's single text column.
+    pub async fn column(&self, query: &str) -> Vec<String> {
+        self.db.query(query, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
     }
 
     /// Ends it in order.
