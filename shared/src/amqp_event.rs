@@ -37,6 +37,8 @@ pub mod header {
     pub const ALREADY_SENT: &str = "alreadysent";
     /// Set by producers: after this moment they post it themselves.
     pub const DELIVER_BY: &str = "deliver_by";
+    /// Set on a reply: the sender is banned, and nothing was posted.
+    pub const BANNED: &str = "x-banned";
     /// Marks a probe of the way through the stamp; holds its id.
     pub const PROBE: &str = "x-talkback-probe";
 }
