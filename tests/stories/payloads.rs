@@ -37,20 +37,21 @@ enum Told {
 }
 use Told::{ItsPost, ItsUpload, OnBoard, Pictures, Rejected, Said, Shown, Unseen};
 
-/// What has pictures that are not GroupMe's: all that stands here is what the room shows of them.
+/// What has pictures, at a station without a member's token: nothing is fetched, GroupMe's own picture is sent, and the
+/// room is told of the others.
 const PICTURES: [(&str, Told); 2] = [
     (
         "standard-pictures",
         Pictures(&[
             "",
             "1 picture was sent, without any text.\n---UID---\n000000b2\n---------",
-            "1 picture could not be sent: it is not on GroupMe's picture service.",
+            "1 picture could not be sent: Talkback has no access token for uploads.",
         ]),
     ),
     (
         "twilio-sms-incoming-pictures",
         Pictures(&[
-            "2 pictures could not be sent: they are not on GroupMe's picture service.\n---UID---\n000000a2\n---------",
+            "2 pictures could not be sent: Talkback has no access token for uploads.\n---UID---\n000000a2\n---------",
         ]),
     ),
 ];
