@@ -206,6 +206,24 @@ impl Object {
         Ok(texts.ok_or(wrong)?.into_iter().filter(|text| !text.trim().is_empty()).collect())
     }
 
+    /// The texts of a list, each trimmed, and nothing of what is blank or no text; a single text is a list of one.
+    #[must_use]
+    pub fn words(&self, field: &str) -> Vec<String> {
+        let list = match self.get(field) {
+            None => return Vec::new(),
+            Some(Value::Array(list)) => list.as_slice(),
+            Some(one) => std::slice::from_ref(one),
+        };
+        let words = list.iter().filter_map(as_text).map(|text| text.trim().to_owned());
+        words.filter(|word| !word.is_empty()).collect()
+    }
+
+    /// The object within this one; an empty one where there is none.
+    #[must_use]
+    pub fn object(&self, field: &str) -> Self {
+        self.get(field).and_then(|value| Self::new(value.clone())).unwrap_or_else(|| Self(Map::new()))
+    }
+
     /// Whether the field says yes: `true`, or the word, or 1.
     #[must_use]
     pub fn says_yes(&self, field: &str) -> bool {

@@ -19,7 +19,8 @@
 //! | [`config`] | the environment: its only reader |
 //! | [`telemetry`] | JSON logs |
 //! | [`amqp_event`] | the event that Lambda makes of an Amazon MQ queue: no I/O |
-//! | [`message`], [`text`], [`picture`], [`route`], [`source`], [`compose`], [`delivery`], [`send_key`], [`json`] | values: no I/O |
+//! | [`message`], [`text`], [`picture`], [`route`], [`source`], [`compose`], [`delivery`], [`send_key`], [`json`], `alarm` | values: no I/O |
+mod alarm;
 pub mod amqp_event;
 pub mod broker;
 pub mod channel;

@@ -1,14 +1,19 @@
 //! Payload formats: bytes and a routing key become a [`Message`] or a [`Record`], or the reason why not. One file a
 //! format under `source/`, one line each in the table here.
+mod endec;
+mod failsafe;
 mod groupme_record;
 mod standard;
 mod twilio_sms;
+mod ups;
 
+use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use crate::json::{self, Object, WrongType};
 use crate::message::{Message, Record, Uid};
 use crate::route::RoutingKey;
+use crate::text::Text;
 
 pub use crate::route::told::key_from_body;
 
@@ -21,6 +26,8 @@ pub struct Envelope<'a> {
     pub already_sent: bool,
     /// The uid of a payload that has none: a redelivery repeats it.
     pub fallback_uid: Uuid,
+    /// In which people read the times that it names.
+    pub zone: &'a TimeZone,
     /// The payload.
     pub body: &'a [u8],
 }
@@ -73,7 +80,8 @@ struct Format {
 
 /// Every format; the first that takes a payload reads it. Records come first: what a producer posted itself must not be
 /// posted again, whatever else it looks like.
-const FORMATS: [Format; 3] = [groupme_record::FORMAT, twilio_sms::FORMAT, standard::FORMAT];
+const FORMATS: [Format; 6] =
+    [groupme_record::FORMAT, twilio_sms::FORMAT, ups::FORMAT, endec::FORMAT, failsafe::FORMAT, standard::FORMAT];
 
 /// The names of all formats, in the order in which they are asked.
 #[must_use]
@@ -96,9 +104,64 @@ pub fn read(envelope: Envelope<'_>) -> Result<Reading, Unreadable> {
 /// The uid of a payload that is kept without being read (a blocked route, for example): its own where that is right,
 /// the fallback otherwise. Never fails.
 #[must_use]
-pub fn uid_of(envelope: Envelope<'_>) -> Uid {
-    let own = object(envelope.body).ok().and_then(|object| own_uid(&object, envelope.key).ok().flatten());
-    own.unwrap_or_else(|| Uid::from_uuid(envelope.fallback_uid))
+pub fn uid_of(key: &RoutingKey, fallback_uid: Uuid, body: &[u8]) -> Uid {
+    object(body).map_or_else(|_| Uid::from_uuid(fallback_uid), |object| right_uid(&object, key, fallback_uid))
+}
+
+/// The payload's own uid where that is right, the fallback otherwise.
+fn right_uid(object: &Object, key: &RoutingKey, fallback_uid: Uuid) -> Uid {
+    own_uid(object, key).ok().flatten().unwrap_or_else(|| Uid::from_uuid(fallback_uid))
+}
+
+/// A machine that raises alarms: where its payloads come from, and what they tell.
+struct Machine {
+    /// Its routing key, or what its keys begin with.
+    key: &'static str,
+    /// The fields of which it tells at least one.
+    fields: &'static [&'static str],
+}
+
+impl Machine {
+    /// Whether the payload is the machine's. One under its key that has none of its fields, but a body, is anybody's;
+    /// one that has neither is refused in the machine's words.
+    fn takes(&self, envelope: &Envelope<'_>, object: &Object) -> bool {
+        let rest = envelope.key.as_str().strip_prefix(self.key);
+        let under = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        under && (self.tells(object) || !["body", "text", "images"].iter().any(|field| object.get(field).is_some()))
+    }
+
+    fn tells(&self, object: &Object) -> bool {
+        self.fields.iter().any(|field| object.get(field).is_some())
+    }
+
+    /// The payload as a message, unless it tells nothing. No odd field may lose an alarm: a wrong uid counts as none.
+    fn alarm(
+        &self,
+        envelope: &Envelope<'_>,
+        object: &Object,
+        write: fn(&Envelope<'_>, &Object) -> Text,
+    ) -> Result<Reading, Unreadable> {
+        if !self.tells(object) {
+            let fields: Vec<String> = self.fields.iter().map(|field| format!("`{field}`")).collect();
+            return Err(Unreadable::new("no_body", format!("{}, or `body`, must say something", fields.join(", "))));
+        }
+        Ok(Reading::Message(Box::new(Message {
+            uid: right_uid(object, envelope.key, envelope.fallback_uid),
+            source: envelope.key.clone(),
+            sender: None,
+            body: write(envelope, object),
+            media: Vec::new(),
+            priority: None,
+            rooms: None,
+            expires_at: None,
+            wants_ack_url: false,
+        })))
+    }
+}
+
+/// What somebody wrote into an alarm beside the machine's own fields.
+fn remark(object: &Object) -> Option<String> {
+    object.word("body").or_else(|| object.word("text"))
 }
 
 fn object(body: &[u8]) -> Result<Object, Unreadable> {

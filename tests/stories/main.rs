@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no public interface")]
 
 mod answers;
+mod asyncapi;
 mod callback;
 mod events;
 mod front_end;
@@ -15,6 +16,7 @@ mod migrations;
 mod old_faults;
 mod openapi;
 mod order;
+mod payloads;
 mod pictures;
 mod plans;
 mod privacy;

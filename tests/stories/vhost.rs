@@ -67,6 +67,11 @@ impl Vhost {
         answer.json().await.unwrap()
     }
 
+    /// What there is of a kind, by the management API: `queues`, `exchanges` or `bindings`.
+    pub async fn listed(&self, kind: &str) -> Vec<Value> {
+        self.client.get(format!("{}/{kind}/{}", self.api, self.name)).send().await.unwrap().json().await.unwrap()
+    }
+
     /// The next message of a queue, taken out of it.
     pub async fn next(&self, queue: &str) -> Delivery {
         let end = Instant::now() + PATIENCE;

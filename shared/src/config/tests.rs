@@ -258,13 +258,27 @@ fn example() -> Settings {
 fn the_example_file_loads_and_sends_each_source_where_it_says() {
     let settings = example();
     assert_eq!(settings.rooms.len(), 1);
-    assert_eq!(settings.exchanges.len(), 1);
-    assert_eq!(settings.exchanges[0].name, "source_exchange");
+    let exchanges: Vec<(&str, &[String])> =
+        settings.exchanges.iter().map(|exchange| (exchange.name.as_str(), exchange.patterns.as_slice())).collect();
+    let wanted: [(&str, &[String]); 4] = [
+        ("source_exchange", &["source.#".to_owned()]),
+        ("wbor-ups", &["notification.ups.#".to_owned()]),
+        ("wbor-endec", &["notification.wbor-endec.#".to_owned()]),
+        ("notifications", &["notification.#".to_owned()]),
+    ];
+    assert_eq!(exchanges, wanted);
+    // `cargo xtask up` begins with an empty broker.
+    assert!(settings.exchanges.iter().all(|exchange| exchange.declare));
     let source =
         |key: &str| settings.routes.0.iter().find(|route| route.pattern == Pattern::parse(key).unwrap()).unwrap();
     let texts = source("source.twilio.sms.incoming");
     assert_eq!((texts.priority, texts.patience.map(|p| p.as_secs())), (Priority::Normal, Some(15)));
-    assert_eq!(source("notification.ups.#").priority, Priority::Urgent);
+    let priority =
+        |key: &str| settings.routes.find(&RoutingKey::parse(key).unwrap()).map(|route| (route.action, route.priority));
+    for urgent in ["notification.ups", "notification.ups.onbattery", "notification.wbor-endec"] {
+        assert_eq!(priority(urgent), Some((Action::Post, Priority::Urgent)));
+    }
+    assert_eq!(priority("notification.failsafe-status"), Some((Action::Post, Priority::High)));
     assert_eq!(source("source.#").action, Action::Post);
     for blocked in ["source.twilio.sms.outgoing", "source.twilio.ban", "source.twilio.unban"] {
         assert_eq!(source(blocked).action, Action::Block);

@@ -176,7 +176,8 @@ impl Relay {
             return rejected(Unreadable { reason: "no_key", detail });
         };
         let already_sent = delivery.already_sent();
-        let envelope = Envelope { key, already_sent, fallback_uid: uid, body: &delivery.body };
+        let zone = &self.settings.zone;
+        let envelope = Envelope { key, already_sent, fallback_uid: uid, zone, body: &delivery.body };
         // What is never posted need not have a form: it is kept whole, sealed.
         let blocked = self.settings.routes.find(key).is_some_and(|route| route.action == Action::Block);
         let reading = if blocked { Ok(self.unposted(envelope)) } else { source::read(envelope) };
@@ -204,7 +205,7 @@ impl Relay {
     /// A payload of a blocked route, whatever its form.
     fn unposted(&self, envelope: Envelope<'_>) -> Reading {
         Reading::Message(Box::new(Message {
-            uid: source::uid_of(envelope),
+            uid: source::uid_of(envelope.key, envelope.fallback_uid, envelope.body),
             source: envelope.key.clone(),
             sender: None,
             body: Text::clean(&String::from_utf8_lossy(&self.strike_out(envelope.body))),
@@ -268,10 +269,7 @@ fn reply_to(delivery: &Delivery) -> Option<ReplyTo> {
 
 /// The uid by which its producer knows what could not be read.
 fn uid_of(delivery: &Delivery, key: Option<&RoutingKey>, fallback_uid: Uuid) -> Uid {
-    key.map_or_else(
-        || Uid::from_uuid(fallback_uid),
-        |key| source::uid_of(Envelope { key, already_sent: false, fallback_uid, body: &delivery.body }),
-    )
+    key.map_or_else(|| Uid::from_uuid(fallback_uid), |key| source::uid_of(key, fallback_uid, &delivery.body))
 }
 
 /// When the producer will post by itself: its patience counted from the stamp, since its clock may be wrong; its own

@@ -50,9 +50,12 @@ fn twilio(object: &Object) -> Option<String> {
 
 /// The station's machines: UPS, emergency-alert decoder, studio failsafe. Each has an exchange of its own.
 fn alarm(object: &Object) -> Option<String> {
-    if object.get("ups_name").is_some() {
-        let event = object.word("event_type").map(|event| format!("notification.ups.{event}"));
-        return object.word("routing_key").filter(|key| key.starts_with("notification.")).or(event);
+    // The scripts of the UPS name the key in the payload. Only their own counts: a record's key in this place must not
+    // keep an alarm from being posted.
+    let own = object.word("routing_key").filter(|key| key.starts_with("notification.ups."));
+    if own.is_some() || object.get("ups_name").is_some() {
+        let event = || object.word("event_type").map_or(String::new(), |event| format!(".{event}"));
+        return own.or_else(|| Some(format!("notification.ups{}", event())));
     }
     if object.get("eas_data").is_some() || object.word("source").as_deref() == Some("wbor-endec") {
         return Some("notification.wbor-endec".to_owned());

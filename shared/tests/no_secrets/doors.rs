@@ -42,7 +42,9 @@ fn a_payload_that_cannot_be_read_is_not_quoted() {
         for body in payloads(&poison) {
             for key in keys {
                 let key = RoutingKey::parse(key).unwrap();
-                let envelope = Envelope { key: &key, already_sent: false, fallback_uid: Uuid::nil(), body: &body };
+                let zone = &jiff::tz::TimeZone::UTC;
+                let envelope =
+                    Envelope { key: &key, already_sent: false, fallback_uid: Uuid::nil(), zone, body: &body };
                 match read(envelope) {
                     Err(error) => {
                         refused += 1;

@@ -1,22 +1,23 @@
 //! Every payload in `events/`: what it reads as, and which routing key it tells of itself.
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use talkback::message::{Message, Priority, Record, RecordKind};
-use talkback::route::RoutingKey;
-use talkback::source::{Envelope, Reading, Unreadable, formats, key_from_body, read, uid_of};
-use uuid::Uuid;
+use talkback::message::{Priority, Record, RecordKind};
+use talkback::source::{Reading, Unreadable, formats, key_from_body, read, uid_of};
 
-const FALLBACK: Uuid = Uuid::from_u128(0xF0);
+use crate::events::{Event, FALLBACK, message, names, reading};
 
 /// Each payload and what it is: `message`, `record`, or the reason why it cannot be read.
-const EVENTS: [(&str, &str); 29] = [
-    ("emergency-alert", "no_body"),
-    ("failsafe-status", "no_body"),
+const EVENTS: [(&str, &str); 37] = [
+    ("emergency-alert", "message"),
+    ("emergency-alert-summer", "message"),
+    ("emergency-alert-without-header", "message"),
+    ("failsafe-status", "message"),
+    ("failsafe-status-back", "message"),
     ("groupme-callback", "record"),
     ("groupme-dashboard", "record"),
     ("groupme-img", "record"),
@@ -41,53 +42,15 @@ const EVENTS: [(&str, &str); 29] = [
     ("twilio-sms-outgoing", "no_body"),
     ("twilio-unban", "no_body"),
     ("twilio-voice-intelligence", "no_body"),
-    ("ups-fifteen", "no_body"),
-    ("ups-offbattery", "no_body"),
-    ("ups-onbattery", "no_body"),
+    ("ups-body-only", "message"),
+    ("ups-fifteen", "message"),
+    ("ups-fifteen-update", "message"),
+    ("ups-odd-fields", "message"),
+    ("ups-offbattery", "message"),
+    ("ups-onbattery", "message"),
+    ("ups-says-nothing", "no_body"),
+    ("ups-summer", "message"),
 ];
-
-/// One AMQP message as `events/` has it. A body that is a string stands for exactly those bytes.
-struct Event {
-    key: RoutingKey,
-    already_sent: bool,
-    body: Vec<u8>,
-}
-
-impl Event {
-    fn load(name: &str) -> Self {
-        let file = fs::read(events().join(format!("{name}.json"))).unwrap();
-        let event: Value = serde_json::from_slice(&file).unwrap();
-        let body = match &event["body"] {
-            Value::String(bytes) => bytes.clone().into_bytes(),
-            body => body.to_string().into_bytes(),
-        };
-        Self {
-            key: RoutingKey::parse(event["key"].as_str().unwrap()).unwrap(),
-            already_sent: event["headers"]["alreadysent"] == json!(true),
-            body,
-        }
-    }
-
-    fn envelope(&self) -> Envelope<'_> {
-        Envelope { key: &self.key, already_sent: self.already_sent, fallback_uid: FALLBACK, body: &self.body }
-    }
-}
-
-fn events() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../events")
-}
-
-fn reading(key: &str, already_sent: bool, body: &[u8]) -> Result<Reading, Unreadable> {
-    let key = RoutingKey::parse(key).unwrap();
-    read(Envelope { key: &key, already_sent, fallback_uid: FALLBACK, body })
-}
-
-fn message(reading: Result<Reading, Unreadable>) -> Message {
-    match reading {
-        Ok(Reading::Message(message)) => *message,
-        other => panic!("no message: {other:?}"),
-    }
-}
 
 fn record(reading: Result<Reading, Unreadable>) -> Record {
     match reading {
@@ -118,17 +81,8 @@ fn every_payload_reads_as_what_it_is() {
 
 #[test]
 fn no_payload_is_forgotten() {
-    let mut named: BTreeSet<String> = EVENTS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    for file in fs::read_dir(events()).unwrap() {
-        let path = file.unwrap().path();
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let event: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        // Other events of Lambda lie beside these; an AMQP message names its exchange.
-        if event.get("exchange").is_some() {
-            assert!(named.remove(&name), "{name} is in events/ and not in the table here");
-        }
-    }
-    assert!(named.is_empty(), "{named:?} are in the table and not in events/");
+    let named: BTreeSet<String> = EVENTS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(names(), named, "the payloads in events/, and those in the table here");
 }
 
 #[test]
@@ -142,6 +96,8 @@ fn every_payload_tells_its_own_routing_key() {
             _ if mute.contains(&name) => assert_eq!(told, None, "{name}"),
             // What the producer posted itself tells so: as a record, under whatever key it was published.
             "producer-already-sent" => assert_eq!(told.unwrap().as_str(), "source.groupme.msg"),
+            // Anybody's words under a machine's key.
+            "ups-body-only" => assert_eq!(told.unwrap().as_str(), "source.standard"),
             _ => assert_eq!(told, Some(event.key), "{name}"),
         }
     }
@@ -338,9 +294,10 @@ fn an_odd_status_does_not_refuse_a_record() {
 #[test]
 fn the_uid_of_what_is_kept_unread_is_its_own_where_that_is_right() {
     let ban = Event::load("twilio-ban");
-    assert_eq!(uid_of(ban.envelope()).given(), "000000a5-5f0e-4c1b-9a43-6d2f8c7e1b0a");
+    assert_eq!(uid_of(&ban.key, FALLBACK, &ban.body).given(), "000000a5-5f0e-4c1b-9a43-6d2f8c7e1b0a");
     for name in ["not-json", "not-an-object", "standard-bad-uid", "ups-fifteen"] {
-        assert_eq!(uid_of(Event::load(name).envelope()).given(), FALLBACK.to_string(), "{name}");
+        let event = Event::load(name);
+        assert_eq!(uid_of(&event.key, FALLBACK, &event.body).given(), FALLBACK.to_string(), "{name}");
     }
 }
 
@@ -360,6 +317,14 @@ fn a_key_is_told_by_source_and_type_or_by_what_only_one_machine_sends() {
     assert_eq!(
         told(json!({"ups_name": "rack", "event_type": "fifteen", "routing_key": "source.groupme.msg"})),
         is("notification.ups.fifteen")
+    );
+    assert_eq!(told(json!({"ups_name": "rack"})), is("notification.ups"));
+    assert_eq!(told(json!({"routing_key": "notification.ups.commlost"})), is("notification.ups.commlost"));
+    assert_eq!(told(json!({"eas_data": {}})), is("notification.wbor-endec"));
+    assert_eq!(told(json!({"source": "wbor-endec", "body": "x"})), is("notification.wbor-endec"));
+    assert_eq!(
+        told(json!({"source_application": "wbor-failsafe-notifier", "active_source": "B"})),
+        is("notification.failsafe-status")
     );
     assert_eq!(told(json!({"bot_id": "b", "body": "x"})), is("source.standard"));
     assert_eq!(told(json!({"bot_id": "b", "text": "x", "code": 202, "source": "standard"})), is("source.groupme.msg"));
