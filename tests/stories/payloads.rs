@@ -13,8 +13,9 @@ use lapin::types::{AMQPValue, FieldTable};
 use serde_json::Value;
 use tokio::time::{Instant, interval};
 
+use crate::gallery::Gallery;
 use crate::station::{BOT, GROUP, OTHER_GROUP, PATIENCE, texts};
-use wire::{Wire, example};
+use wire::{Wire, example, with_gallery};
 
 /// What becomes of a payload.
 enum Told {
@@ -37,23 +38,28 @@ enum Told {
 }
 use Told::{ItsPost, ItsUpload, OnBoard, Pictures, Rejected, Said, Shown, Unseen};
 
-/// What has pictures, at a station without a member's token: nothing is fetched, GroupMe's own picture is sent, and the
-/// room is told of the others.
+/// What has pictures: those of the gallery are fetched and uploaded, GroupMe's own is shown as it is, and the room is
+/// told of what is none.
 const PICTURES: [(&str, Told); 2] = [
     (
         "standard-pictures",
-        Pictures(&[
-            "",
-            "1 picture was sent, without any text.\n---UID---\n000000b2\n---------",
-            "1 picture could not be sent: Talkback has no access token for uploads.",
-        ]),
+        Pictures(&["", "", "2 pictures were sent, without any text.\n---UID---\n000000b2\n---------"]),
     ),
     (
         "twilio-sms-incoming-pictures",
         Pictures(&[
-            "2 pictures could not be sent: Talkback has no access token for uploads.\n---UID---\n000000a2\n---------",
+            "",
+            "1 picture was sent, without any text.\n---UID---\n000000a2\n---------",
+            "1 picture could not be sent: no gif, jpeg or png.",
         ]),
     ),
+];
+
+/// Addresses of the events, and what hangs in the gallery instead: a picture, a video.
+const HANGING: [(&str, &str); 3] = [
+    ("https://api.twilio.com/2010-04-01/Accounts/AC00000000000000000000000000000001/Messages/MM1/Media/ME1", "a.jpg"),
+    ("https://api.twilio.com/2010-04-01/Accounts/AC00000000000000000000000000000001/Messages/MM1/Media/ME2", "page"),
+    ("https://camera.example.org/now.jpg", "a.png"),
 ];
 
 const EVENTS: [(&str, Told); 35] = [
@@ -138,12 +144,17 @@ fn every_payload_has_its_story() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_payload_form_comes_from_the_broker_to_the_room_as_people_read_it() {
-    let wire = Wire::open(example()).await;
+    let gallery = Gallery::open().await;
+    let wire = Wire::open(with_gallery(example(), &gallery)).await;
     for (name, event) in events() {
         let (_, told) = EVENTS.iter().chain(&PICTURES).find(|(known, _)| *known == name).unwrap();
         // A body that is a string stands for exactly those bytes. The bot of a record is the station's own.
         let body = event["body"].as_str().map_or_else(|| event["body"].to_string(), str::to_owned);
-        let body = body.replace("0123456789abcdef0123456789", BOT);
+        let mut body = body.replace("0123456789abcdef0123456789", BOT);
+        // What lies at Twilio or in the world hangs in the gallery here.
+        for (address, name) in HANGING {
+            body = body.replace(address, &gallery.url(name));
+        }
         let before = Seen::now(&wire).await;
         let (exchange, key) = (event["exchange"].as_str().unwrap(), event["key"].as_str().unwrap());
         wire.publish(exchange, key, body.as_bytes(), properties(&event)).await;
@@ -179,6 +190,9 @@ impl Told {
             Pictures(lines) => {
                 wanted.room = lines.iter().map(|line| (*line).to_owned()).collect();
                 wanted.accepted(key, lines.len());
+                wanted.calls =
+                    new.calls.iter().filter(|call| !call.starts_with("post ")).cloned().chain(wanted.calls).collect();
+                assert!(wanted.calls.iter().any(|call| call == "upload ok 200"), "{name}: {new:?}");
             }
             Unseen(verdict) => wanted.messages = vec![format!("{verdict} {key}")],
             ItsPost => {

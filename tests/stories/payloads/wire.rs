@@ -18,7 +18,8 @@ use talkback::relay::Relay;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::station::{BOT, GROUP, OTHER_BOT, OTHER_GROUP, PATIENCE, Setup, Station};
+use crate::gallery::Gallery;
+use crate::station::{BOT, GROUP, MEMBER, OTHER_BOT, OTHER_GROUP, PATIENCE, Setup, Station};
 use crate::vhost::Vhost;
 
 pub struct Wire {
@@ -47,6 +48,14 @@ pub fn example() -> Setup {
         bots: vec![(OTHER_BOT.to_owned(), OTHER_GROUP.to_owned())],
         ..Setup::default()
     }
+}
+
+/// The same with a member's token, and with a gallery of pictures open to it.
+pub fn with_gallery(setup: Setup, gallery: &Gallery) -> Setup {
+    let rooms = setup.rooms.replace("allow = []", &format!("allow = [\"{}\"]", gallery.site()));
+    assert_ne!(rooms, setup.rooms, "the example shows which hosts are open");
+    let vars = [setup.vars, vec![("GROUPME_ACCESS_TOKEN", MEMBER.to_owned())]].concat();
+    Setup { rooms, vars, ..setup }
 }
 
 impl Wire {
