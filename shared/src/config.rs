@@ -17,11 +17,13 @@ mod exchange;
 mod file;
 mod lanes;
 mod provider_url;
+mod records;
 mod room;
 mod routes;
 mod table;
 
 pub use lanes::Lanes;
+pub use records::Records;
 pub use room::{Room, Unknown};
 pub use table::{SETTINGS, readme_rows};
 
@@ -65,6 +67,8 @@ pub struct Settings {
     pub zone: jiff::tz::TimeZone,
     /// How long finished work is kept.
     pub retention: Retention,
+    /// Where our own calls are published, if they are (`[records]`).
+    pub records: Option<Records>,
 }
 
 /// GroupMe's addresses and tokens.

@@ -10,6 +10,7 @@ pub mod hear;
 pub mod lanes;
 pub mod look_up;
 mod migrate;
+pub mod outbox;
 pub mod records;
 pub mod rejected;
 pub mod rooms;
@@ -31,6 +32,7 @@ pub fn statements() -> Vec<Statement> {
         hear::STATEMENTS,
         lanes::statements::STATEMENTS,
         look_up::STATEMENTS,
+        outbox::STATEMENTS,
         records::STATEMENTS,
         rejected::STATEMENTS,
         rooms::STATEMENTS,
