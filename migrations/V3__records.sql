@@ -60,6 +60,7 @@ create trigger groupme_callbacks_heard_too after update of learnt_by on groupme_
 -- ---- What reports read ------------------------------------------------------------------------------------------
 
 create index api_calls_at on api_calls (at);
+create index messages_received_at on messages (accepted_at) where source = 'source.twilio.sms.incoming';
 
 create schema reports;
 comment on schema reports is 'The station''s reports: set search_path = reports. Columns are called as the fields of the records and payloads are; what is sealed is null here.';
@@ -146,6 +147,7 @@ select m.accepted_at as timestamp,
        null::text as "MediaContentType6", null::text as "MediaContentType7", null::text as "MediaContentType8",
        null::text as "MediaContentType9",
        null::text as "MessageSid",
+       null::text as "SmsMessageSid",
        null::text as "SmsSid",
        null::text as "AccountSid",
        null::text as "MessagingServiceSid",
@@ -175,8 +177,8 @@ begin
   end loop;
   for field in
     select attname from pg_attribute where attrelid = 'reports.messages_received'::regclass and attnum > 0
-      and (attname ~ '^To' or attname in ('MessageSid', 'SmsSid', 'AccountSid', 'MessagingServiceSid', 'NumSegments',
-                                          'ApiVersion', 'SmsStatus'))
+      and (attname ~ '^To' or attname in ('MessageSid', 'SmsMessageSid', 'SmsSid', 'AccountSid', 'MessagingServiceSid',
+                                          'NumSegments', 'ApiVersion', 'SmsStatus'))
   loop
     execute format('comment on column reports.messages_received.%I is %L', field, 'Null: not stored.');
   end loop;

@@ -161,7 +161,9 @@ fn subject(row: &Row) -> Result<Subject, StoreError> {
         }));
     }
     Ok(match row.try_get("line_id")? {
-        Some(id) => Subject::Line { group: row.try_get("group_id")?, id, payload_sealed: row.try_get("payload_sealed")? },
+        Some(id) => {
+            Subject::Line { group: row.try_get("group_id")?, id, payload_sealed: row.try_get("payload_sealed")? }
+        }
         None => Subject::Gone,
     })
 }
