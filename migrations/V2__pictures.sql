@@ -27,6 +27,7 @@ comment on table pictures is 'What became of each picture that had to be brought
 comment on column pictures.channel is 'The chat it was brought to.';
 comment on column pictures.n is 'Its place among the message''s media, from 1.';
 comment on column pictures.sha256 is 'Of the content; null where none was got.';
+comment on column pictures.bytes is 'Length of the content.';
 comment on column pictures.media_type is 'By its first bytes, whatever its server said.';
 comment on column pictures.url is 'Where it lies with the chat''s provider: uploaded once, used by every try.';
 comment on column pictures.missing is 'Why it could not be brought, in one word.';

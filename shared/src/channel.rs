@@ -1,5 +1,5 @@
 //! Channels: the ways to speak in a room. One file each under `channel/`, one line each in [`CHANNELS`]. A channel
-//! declares its limits and makes one call; splitting, pacing, retries and records are the relay's.
+//! declares its limits, makes one call, and takes a picture; splitting, pacing, retries and records are the relay's.
 pub mod groupme;
 
 use std::pin::Pin;
@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::compose::Limits;
 use crate::config::{Room, Settings};
+use crate::picture::{Missing, Picture};
 
 /// Makes a channel.
 pub type Make = fn(&Settings) -> Result<Box<dyn Channel>, ChannelError>;
@@ -106,6 +107,28 @@ pub enum ReadBack {
     },
 }
 
+/// What became of an upload.
+#[derive(Debug, Clone)]
+pub struct Uploaded {
+    /// Where the picture lies now, for [`Post::picture_url`]; or why it does not.
+    pub result: Result<String, Missing>,
+    /// Every call that was made for it, in order; none where there is no token.
+    pub calls: Vec<UploadCall>,
+}
+
+/// One call to the provider's picture service, ready to be written down: neither secret nor content is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadCall {
+    /// HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// From connecting to the last byte of the answer.
+    pub latency: Duration,
+    /// What we said that the picture is.
+    pub media_type: &'static str,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
 /// A way to speak in a room.
 pub trait Channel: Send + Sync {
     /// The word in the configuration and in rows.
@@ -116,6 +139,9 @@ pub trait Channel: Send + Sync {
 
     /// Reads the room's lines since a moment (seconds of the epoch, by the provider's clock), within `limit` in all.
     fn read_back<'a>(&'a self, room: &'a Room, since: i64, limit: Duration) -> Calling<'a, ReadBack>;
+
+    /// Puts a picture where the rooms of this channel can show it, within `limit` in all.
+    fn upload<'a>(&'a self, picture: &'a Picture, limit: Duration) -> Calling<'a, Uploaded>;
 }
 
 /// Makes the channel of a room.

@@ -1,6 +1,7 @@
 //! Message x room -> parts: what the calls to the channel will say, in order: the text, the pictures, a closing line
 //! where there was no text, and one notice of the pictures that could not be sent.
-use crate::message::{Media, Message, Uid};
+use crate::message::Media;
+use crate::picture::Missing;
 use crate::text::split;
 
 /// Where pictures lie that the chat can show; all others would have to be brought there first.
@@ -59,7 +60,7 @@ pub struct Draft {
     pub kind: PartKind,
     /// What it says; empty for a picture.
     pub text: String,
-    /// A picture that already lies with the provider.
+    /// Where the picture lies with the provider, once it does.
     pub picture_url: Option<String>,
 }
 
@@ -69,36 +70,80 @@ impl std::fmt::Debug for Draft {
     }
 }
 
+/// One medium of a message, as far as is known of it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Medium {
+    /// It lies where the chat can show it.
+    There(String),
+    /// It has to be brought there first, and counts as if it were.
+    Coming,
+    /// It cannot be shown.
+    Missing(Missing),
+}
+
+impl Medium {
+    fn missing(&self) -> Option<Missing> {
+        match self {
+            Self::Missing(missing) => Some(*missing),
+            Self::There(_) | Self::Coming => None,
+        }
+    }
+
+    /// What a message's medium is before anything was brought; `uploads`: whether something can be.
+    #[must_use]
+    pub fn of(media: &Media, uploads: bool) -> Self {
+        match can_post(&media.url) {
+            true => Self::There(media.url.clone()),
+            false if uploads => Self::Coming,
+            false => Self::Missing(Missing::NoToken),
+        }
+    }
+}
+
+/// What is to be said in a room, before it is dressed.
+#[derive(Clone, Copy)]
+pub struct Said<'a> {
+    /// What people see and type of the message's uid.
+    pub short_uid: &'a str,
+    /// The clean text.
+    pub body: &'a str,
+    /// The media, in order.
+    pub media: &'a [Medium],
+}
+
 /// The parts of a message in one room; never empty for a message with a body that is not blank, or with media.
 ///
 /// White space that alone fills a part is left out; nothing else of the body is.
 #[must_use]
-pub fn compose(message: &Message, dress: Dress, limits: Limits) -> Vec<Draft> {
-    let (pictures, unsendable): (Vec<&Media>, Vec<&Media>) =
-        message.media.iter().partition(|media| can_post(&media.url));
+pub fn compose(said: &Said<'_>, dress: Dress, limits: Limits) -> Vec<Draft> {
+    let missing: Vec<Missing> = said.media.iter().filter_map(Medium::missing).collect();
+    let attached = said.media.len() - missing.len();
     let footer = |attached| match dress {
-        Dress::Classic => footer(&message.uid, attached),
+        Dress::Classic => footer(said.short_uid, attached),
         Dress::Plain => String::new(),
     };
     let text = |kind, text| Draft { kind, text, picture_url: None };
 
-    let mut drafts: Vec<Draft> = texts(message.body.as_str(), dress, limits, &footer(pictures.len()))
-        .into_iter()
-        .map(|said| text(PartKind::Text, said))
-        .collect();
+    let mut drafts: Vec<Draft> =
+        texts(said.body, dress, limits, &footer(attached)).into_iter().map(|said| text(PartKind::Text, said)).collect();
     let wordless = drafts.is_empty();
-    drafts.extend(pictures.iter().map(|picture| Draft {
-        kind: PartKind::Picture,
-        text: String::new(),
-        picture_url: Some(picture.url.clone()),
-    }));
-    if wordless && !pictures.is_empty() && dress == Dress::Classic {
-        drafts.push(text(PartKind::Closing, closing(pictures.len()) + &footer(0)));
+    drafts.extend(
+        said.media
+            .iter()
+            .filter_map(|medium| match medium {
+                Medium::There(url) => Some(Some(url.clone())),
+                Medium::Coming => Some(None),
+                Medium::Missing(_) => None,
+            })
+            .map(|picture_url| Draft { kind: PartKind::Picture, text: String::new(), picture_url }),
+    );
+    if wordless && attached > 0 && dress == Dress::Classic {
+        drafts.push(text(PartKind::Closing, closing(attached) + &footer(0)));
     }
-    if !unsendable.is_empty() {
+    if !missing.is_empty() {
         // Where nothing else was said, the notice is what people look the message up by.
         let footer = if drafts.is_empty() { footer(0) } else { String::new() };
-        drafts.push(text(PartKind::Notice, notice(unsendable.len()) + &footer));
+        drafts.push(text(PartKind::Notice, notice(&missing) + &footer));
     }
     drafts
 }
@@ -142,13 +187,13 @@ fn label(part: usize, of: usize) -> String {
 }
 
 /// The footer by which people look a message up.
-fn footer(uid: &Uid, attached: usize) -> String {
+fn footer(short_uid: &str, attached: usize) -> String {
     let attached = match attached {
         0 => String::new(),
         1 => "\n1 media item attached".to_owned(),
         many => format!("\n{many} media items attached"),
     };
-    format!("\n---UID---\n{}{attached}\n---------", uid.short())
+    format!("\n---UID---\n{short_uid}{attached}\n---------")
 }
 
 fn closing(pictures: usize) -> String {
@@ -158,9 +203,37 @@ fn closing(pictures: usize) -> String {
     }
 }
 
-fn notice(pictures: usize) -> String {
-    match pictures {
-        1 => "1 picture could not be sent: it is not on GroupMe's picture service.".to_owned(),
-        many => format!("{many} pictures could not be sent: they are not on GroupMe's picture service."),
+/// Says how many are missing, and why; the reasons in the order in which they come first.
+fn notice(missing: &[Missing]) -> String {
+    let mut reasons: Vec<(&str, usize)> = Vec::new();
+    for reason in missing.iter().map(|missing| spoken(*missing)) {
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((reason, 1)),
+        }
+    }
+    let why = match reasons.as_slice() {
+        [(reason, _)] => (*reason).to_owned(),
+        many => many.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join("; "),
+    };
+    match missing.len() {
+        1 => format!("1 picture could not be sent: {why}."),
+        many => format!("{many} pictures could not be sent: {why}."),
+    }
+}
+
+/// Why a picture is missing, as people say it of one or of many.
+fn spoken(missing: Missing) -> &'static str {
+    match missing {
+        Missing::Address => "at an address that is not allowed",
+        Missing::Unreachable => "at an address that does not answer",
+        Missing::Silent => "not there in time",
+        Missing::Status => "not to be had at its address",
+        Missing::TooLarge => "too large",
+        Missing::NoPicture => "no gif, jpeg or png",
+        Missing::NoToken => "Talkback has no access token for uploads",
+        Missing::Refused => "refused by GroupMe",
+        Missing::Unavailable => "GroupMe's picture service does not answer",
+        Missing::GaveUp => "Talkback had to give up",
     }
 }

@@ -16,6 +16,7 @@ mod environment;
 mod exchange;
 mod file;
 mod lanes;
+mod media;
 mod provider_url;
 mod records;
 mod room;
@@ -23,6 +24,7 @@ mod routes;
 mod table;
 
 pub use lanes::Lanes;
+pub use media::Media;
 pub use records::Records;
 pub use room::{Room, Unknown};
 pub use table::{SETTINGS, readme_rows};
@@ -61,7 +63,7 @@ pub struct Settings {
     pub queue_keys: Vec<(String, RoutingKey)>,
     /// The times and counts of the lane mechanism.
     pub lanes: Lanes,
-    /// What pictures are taken.
+    /// Which pictures are fetched, and how long that may take.
     pub media: Media,
     /// The zone in which people read times (`[time] zone`, default UTC).
     pub zone: jiff::tz::TimeZone,
@@ -83,19 +85,6 @@ pub struct GroupMe {
     /// The last segment of a valid callback address (`GROUPME_CALLBACK_TOKEN`), each at least 16 characters and
     /// otherwise opaque; two while one is being replaced. Empty: every callback is refused.
     pub callback_tokens: Vec<SecretString>,
-}
-
-/// What pictures are taken (`[media]`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Media {
-    /// The largest picture, in bytes; a larger one is said in the room's notice. GroupMe's own limit is not known.
-    pub max_bytes: u64,
-}
-
-impl Default for Media {
-    fn default() -> Self {
-        Self { max_bytes: 15_000_000 }
-    }
 }
 
 /// How long what is finished is kept (`[retention]`); `None` is for ever, and the default.

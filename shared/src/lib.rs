@@ -11,14 +11,15 @@
 //! | [`start`] | what every function does first |
 //! | [`relay`] | accept and dispatch: the one place that knows all the parts |
 //! | [`chat`], [`command`] | a line said in the room: record it, confirm with it, or obey it |
-//! | [`channel`] | one file per channel: limits, and `post` |
+//! | [`channel`] | one file per channel: limits, `post`, and `upload` |
+//! | [`fetch`] | pictures from the web, asked for only where that is safe |
 //! | [`store`] | Postgres: SQL, and nothing but SQL |
 //! | [`broker`] | RabbitMQ: topology, confirmed publishing |
 //! | [`seal`] | sealed columns and look-up hashes |
 //! | [`config`] | the environment: its only reader |
 //! | [`telemetry`] | JSON logs |
 //! | [`amqp_event`] | the event that Lambda makes of an Amazon MQ queue: no I/O |
-//! | [`message`], [`text`], [`route`], [`source`], [`compose`], [`delivery`], [`send_key`], [`json`] | values: no I/O |
+//! | [`message`], [`text`], [`picture`], [`route`], [`source`], [`compose`], [`delivery`], [`send_key`], [`json`] | values: no I/O |
 pub mod amqp_event;
 pub mod broker;
 pub mod channel;
@@ -27,8 +28,10 @@ pub mod command;
 pub mod compose;
 pub mod config;
 pub mod delivery;
+pub mod fetch;
 pub mod json;
 pub mod message;
+pub mod picture;
 pub mod relay;
 pub mod route;
 pub mod seal;

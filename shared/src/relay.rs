@@ -10,6 +10,7 @@ mod dead;
 pub mod dispatch;
 mod lane;
 pub mod pause;
+mod pictures;
 pub mod plan;
 mod publish;
 mod strike;
@@ -24,6 +25,7 @@ use tokio::sync::OnceCell;
 use crate::broker::{Broker, BrokerError};
 use crate::channel::{self, Channel, ChannelError};
 use crate::config::{Room, Settings};
+use crate::fetch::Names;
 use crate::seal::Place;
 use crate::store::rooms::RoomRow;
 use crate::store::{Store, StoreError};
@@ -39,6 +41,8 @@ pub struct Relay {
     pub broker: Option<Arc<Broker>>,
     /// The name of the function that runs it.
     pub function: &'static str,
+    /// How the names of picture servers are looked up.
+    pub names: Names,
     synced: Arc<OnceCell<()>>,
 }
 
@@ -86,7 +90,14 @@ impl Relay {
             Some(url) => Some(Arc::new(Broker::new(url.clone(), &format!("talkback {function}"))?)),
             None => None,
         };
-        Ok(Self { settings: Arc::new(settings), store, broker, function, synced: Arc::new(OnceCell::new()) })
+        Ok(Self {
+            settings: Arc::new(settings),
+            store,
+            broker,
+            function,
+            names: Names::system(),
+            synced: Arc::new(OnceCell::new()),
+        })
     }
 
     /// To be called at the start of every invocation: copies the rooms of the configuration into the database, and

@@ -11,6 +11,7 @@ pub mod lanes;
 pub mod look_up;
 mod migrate;
 pub mod outbox;
+pub mod pictures;
 pub mod records;
 pub mod rejected;
 pub mod rooms;
@@ -33,6 +34,7 @@ pub fn statements() -> Vec<Statement> {
         lanes::statements::STATEMENTS,
         look_up::STATEMENTS,
         outbox::STATEMENTS,
+        pictures::STATEMENTS,
         records::STATEMENTS,
         rejected::STATEMENTS,
         rooms::STATEMENTS,

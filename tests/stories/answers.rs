@@ -281,3 +281,27 @@ async fn the_front_end_is_not_told_of_what_was_not_posted() {
     assert_eq!(front_end.heard().len(), 1);
     station.end().await;
 }
+
+/// A banned sender's message has no deliveries. (Which senders are is decided by what comes with the chat's commands;
+/// the row is made here as `accept` writes one.)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_producer_of_a_banned_senders_text_hears_success_with_the_reason_and_stops_asking() {
+    let front_end = FrontEnd::answering(&[200]).await;
+    let (vhost, mut station) =
+        with_broker(Setup { vars: vec![("ACK_URL", front_end.url())], ..Setup::default() }).await;
+    let uid = uid();
+    station.take_in(&[asking(listeners_text(&uid, "hello"), "answers", "c-1")]).await;
+    let banned = "delete from parts; delete from deliveries; update messages set verdict = 'banned', body = null";
+    station.db().await.batch_execute(banned).await.unwrap();
+    station.start_dispatcher();
+    let reply = vhost.next("answers").await;
+    assert_eq!(reply.headers.bool("x-banned"), Some(true));
+    assert_eq!(reply.correlation_id.as_deref(), Some("c-1"));
+    let body: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(body, json!({ "status": "success", "message_id": uid, "reason": "banned" }));
+    station.until("select answer from messages", &["given"]).await;
+    assert_eq!(front_end.heard(), [json!({ "wbor_message_id": uid })]);
+    assert!(station.sim.posts().is_empty());
+    station.end().await;
+    vhost.gone().await;
+}

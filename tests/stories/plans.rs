@@ -5,8 +5,8 @@ use serde_json::Value;
 use crate::station::{connect, new_database};
 
 /// Tables that grow with every message. The others have a row for each room, lane, function or minute.
-const GROW: [&str; 7] =
-    ["messages", "deliveries", "parts", "delivery_events", "api_calls", "groupme_callbacks", "rejected"];
+const GROW: [&str; 8] =
+    ["messages", "deliveries", "parts", "pictures", "delivery_events", "api_calls", "groupme_callbacks", "rejected"];
 
 /// Indexes that hold only what is not finished, and are read whole.
 const SMALL: [&str; 3] = ["deliveries_untold", "messages_answer", "parts_in_the_air"];
@@ -49,6 +49,8 @@ async fn filled() -> tokio_postgres::Client {
                 case state when 'queued' then 'waiting' when 'sending' then 'posting' when 'sent' then 'sent'
                            when 'confirmed' then 'confirmed' else 'failed' end, 1, expires_at - interval '1 day'
          from deliveries;
+         insert into pictures (uid, channel, n, url) select uid, 'groupme', 1, 'url' from messages;
+         update messages set media_due = now() where uid in (select uid from messages order by accepted_at desc limit 20);
          insert into delivery_events (delivery, at, old_state, new_state, cause)
          select id, expires_at, s.old_state, s.new_state, 'cause' from deliveries,
                 (values (null, 'queued'), ('queued', 'sending'), ('sending', 'sent')) s(old_state, new_state);

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use talkback::amqp_event::read_event;
 use talkback::config::Settings;
 use talkback::delivery::DeliveryState;
+use talkback::fetch::Names;
 use talkback::relay::Relay;
 use talkback::relay::batch::Counts;
 use tokio::sync::{Mutex, OnceCell};
@@ -30,6 +31,8 @@ pub struct Station {
     pub vars: HashMap<String, String>,
     pub database_url: String,
     pub callback: Option<String>,
+    /// How the functions look up names, where the story has its own way.
+    pub names: Option<Names>,
     dispatcher: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
@@ -107,7 +110,7 @@ impl Station {
         .collect();
         vars.extend(setup.vars.into_iter().map(|(k, v)| (k.to_owned(), v)));
         let settings = Settings::from_vars(&vars).unwrap_or_else(|e| panic!("{e}"));
-        let mut station = Self { sim, settings, vars, database_url, callback: None, dispatcher: None };
+        let mut station = Self { sim, settings, vars, database_url, callback: None, names: None, dispatcher: None };
         let url = station.serve_callback().await;
         if setup.callbacks {
             names.iter().for_each(|bot| station.sim.set_callback_url(bot, url.clone()));
@@ -120,7 +123,11 @@ impl Station {
 
     /// A relay as a function of this name has it.
     pub fn relay(&self, function: &'static str) -> Relay {
-        Relay::new(self.settings.clone(), function).unwrap()
+        let mut relay = Relay::new(self.settings.clone(), function).unwrap();
+        if let Some(names) = &self.names {
+            relay.names = names.clone();
+        }
+        relay
     }
 
     /// The callback function behind an address, as API Gateway would call it.
@@ -191,6 +198,14 @@ impl Station {
             }
         });
         self.dispatcher = Some((stop, task));
+    }
+
+    /// Ends the dispatcher in the middle of whatever it does.
+    pub async fn kill_dispatcher(&mut self) {
+        if let Some((_, task)) = self.dispatcher.take() {
+            task.abort();
+            drop(task.await);
+        }
     }
 
     /// Lets the dispatcher finish what it does; then nothing happens any more by itself. Its minute is not waited for

@@ -1,14 +1,17 @@
 //! GroupMe: bots post (<https://dev.groupme.com/tutorials/bots>), a member's token reads the room back
-//! (<https://dev.groupme.com/docs/v3#messages>). The bot id is the secret: it is in the request and nowhere else.
+//! (<https://dev.groupme.com/docs/v3#messages>) and uploads pictures. The bot id is the secret: it is in the request and nowhere else.
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Calling, Channel, ChannelError, Post, ReadBack, ReadLine, Refusal};
+use super::{Answer, Call, Calling, Channel, ChannelError, Post, ReadBack, ReadLine, Refusal, Uploaded};
 use crate::compose::Limits;
 use crate::config::{Room, Settings};
+use crate::picture::Picture;
+
+mod upload;
 
 /// Text of one post: 1,000 characters by GroupMe's page; whether that means code points or UTF-16 units is not said.
 pub const LIMITS: Limits = Limits { post: 1000, cut: 900 };
@@ -23,6 +26,7 @@ const MAX_PAGES: usize = 5;
 pub struct GroupMe {
     client: Client,
     api_url: String,
+    image_url: String,
     token: Option<SecretString>,
 }
 
@@ -41,6 +45,7 @@ pub fn make(settings: &Settings) -> Result<Box<dyn Channel>, ChannelError> {
     Ok(Box::new(GroupMe {
         client,
         api_url: settings.groupme.api_url.clone(),
+        image_url: settings.groupme.image_url.clone(),
         token: settings.groupme.access_token.clone(),
     }))
 }
@@ -99,6 +104,10 @@ impl Channel for GroupMe {
             }
         })
     }
+
+    fn upload<'a>(&'a self, picture: &'a Picture, limit: Duration) -> Calling<'a, Uploaded> {
+        Box::pin(upload::upload(self, picture, limit))
+    }
 }
 
 impl GroupMe {
@@ -145,8 +154,7 @@ impl GroupMe {
 /// What a status means; pure, so that every one can be tested.
 #[must_use]
 pub fn classify(status: StatusCode, after: Option<Duration>, body: &[u8]) -> Answer {
-    let inner = serde_json::from_slice::<Value>(body).ok().and_then(|v| v["meta"]["code"].as_u64());
-    if matches!(inner, Some(420 | 429)) {
+    if matches!(inner_code(body), Some(420 | 429)) {
         return Answer::Retry { after, limited: true };
     }
     match status.as_u16() {
@@ -158,6 +166,11 @@ pub fn classify(status: StatusCode, after: Option<Duration>, body: &[u8]) -> Ans
         400..=499 => Answer::Refuse { why: Refusal::Part },
         _ => Answer::Unknown,
     }
+}
+
+/// The code within GroupMe's envelope, which may be another than the status.
+fn inner_code(body: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<Value>(body).ok()?["meta"]["code"].as_u64()
 }
 
 /// `Retry-After` in seconds (RFC 9110, 10.2.3); the date form is not worth a clock comparison with a provider.

@@ -2,7 +2,7 @@
 use jiff::tz::TimeZone;
 
 use super::document::{Reading, Section};
-use super::{Lanes, Media, Records, Retention, Room, exchange, lanes, records, room, routes};
+use super::{Lanes, Media, Records, Retention, Room, exchange, lanes, media, records, room, routes};
 use crate::broker::Exchange;
 use crate::route::{Routes, RoutingKey};
 
@@ -29,7 +29,7 @@ pub(super) fn read(mut root: Section, reading: &mut Reading<'_>) -> File {
         exchanges,
         queue_keys: queue_keys(&mut root, reading),
         lanes: lanes::read(&mut root, reading),
-        media: media(&mut root, reading),
+        media: media::read(&mut root, reading),
         zone: zone(&mut root, reading),
         retention: retention(&mut root, reading),
         rooms,
@@ -49,13 +49,6 @@ fn queue_keys(root: &mut Section, reading: &mut Reading<'_>) -> Vec<(String, Rou
         }
     }
     keys
-}
-
-fn media(root: &mut Section, reading: &mut Reading<'_>) -> Media {
-    let mut section = root.section(reading, "media");
-    let media = Media { max_bytes: section.count(reading, "max_bytes", Media::default().max_bytes) };
-    section.end(reading);
-    media
 }
 
 fn zone(root: &mut Section, reading: &mut Reading<'_>) -> TimeZone {

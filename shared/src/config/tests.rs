@@ -3,6 +3,7 @@ use secrecy::ExposeSecret as _;
 
 use super::*;
 use crate::compose::Dress;
+use crate::fetch::Site;
 use crate::message::Priority;
 use crate::route::{Action, Pattern};
 
@@ -47,6 +48,8 @@ fn what_is_required_is_enough_and_the_rest_has_safe_defaults() {
     assert!(settings.amqp_url.is_none() && settings.send_keys.is_empty() && settings.ack_url.is_none());
     assert!(settings.groupme.callback_tokens.is_empty() && settings.groupme.access_token.is_none());
     assert_eq!(settings.lanes, Lanes::default());
+    assert_eq!(settings.media, Media::default());
+    assert!(settings.media.allow.is_empty(), "no host is open by itself");
     assert_eq!(settings.zone, jiff::tz::TimeZone::UTC);
     let [room] = &settings.rooms[..] else { panic!() };
     assert_eq!((room.name.as_str(), room.channel.as_str(), room.group.as_str()), ("staff", "groupme", "4711"));
@@ -109,6 +112,9 @@ fn each_wrong_key_of_the_toml_is_named_by_its_path() {
         zone = "Mars/Base"
         [media]
         max_bytes = "big"
+        timeout = "0s"
+        patience = 10
+        allow = ["pictures.example.org", "https://pictures.example.org/"]
         [retention]
         messages = "long"
         [records]
@@ -147,6 +153,9 @@ fn each_wrong_key_of_the_toml_is_named_by_its_path() {
         "lanes.lease",
         "lanes.statement_timeout",
         "media.max_bytes",
+        "media.timeout",
+        "media.patience",
+        "media.allow[1]",
         "time.zone",
         "retention.messages",
         "surprise",
@@ -288,17 +297,31 @@ fn the_example_file_loads_and_sends_each_source_where_it_says() {
 }
 
 #[test]
-fn the_example_file_shows_every_time_of_the_lanes_with_its_default() {
+fn the_example_file_shows_every_time_of_the_lanes_and_every_limit_of_pictures_with_its_default() {
     let text = include_str!("../../../infra/talkback.toml");
     let table: toml::Table = text.parse().unwrap();
-    let shown: Vec<&String> = table["lanes"].as_table().unwrap().keys().collect();
+    let shown = |table_name: &str| -> Vec<String> { table[table_name].as_table().unwrap().keys().cloned().collect() };
     // Each key is called as its field is.
-    let fields = format!("{:#?}", Lanes::default());
-    let fields = fields.lines().filter_map(|line| line.strip_prefix("    ")?.split_once(": "));
-    let mut keys: Vec<&str> = fields.map(|(name, _)| name).filter(|name| !name.starts_with(' ')).collect();
-    keys.sort_unstable();
-    assert_eq!(shown, keys);
+    let fields = |shown: String| -> Vec<String> {
+        let fields = shown.lines().filter_map(|line| line.strip_prefix("    ")?.split_once(": "));
+        let keys = fields.map(|(name, _)| name).filter(|name| !name.starts_with(' '));
+        let mut keys: Vec<String> = keys.map(str::to_owned).collect();
+        keys.sort_unstable();
+        keys
+    };
+    assert_eq!(shown("lanes"), fields(format!("{:#?}", Lanes::default())));
     assert_eq!(example().lanes, Lanes::default());
+    assert_eq!(shown("media"), fields(format!("{:#?}", Media::default())));
+    assert_eq!(example().media, Media::default());
+}
+
+#[test]
+fn hosts_are_opened_one_by_one() {
+    let settings =
+        read("[media]\nallow = [\"127.0.0.1:8081\", \"Pictures.Example.org\"]\ntimeout = \"2s\"", &[]).unwrap();
+    let want = ["127.0.0.1:8081", "pictures.example.org"].map(|text| Site::parse(text).unwrap());
+    assert_eq!(settings.media.allow, want);
+    assert_eq!(settings.media.timeout.as_secs(), 2);
 }
 
 #[test]

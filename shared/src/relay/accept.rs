@@ -208,7 +208,7 @@ impl Relay {
                     "room": d.room, "prio": plan.priority.rank(), "state": "queued", "age": plan.age.as_secs_f64(),
                     "expires_at": plan.expires_at.map(|t| t.to_string()),
                     "deliver_by": plan.deliver_by.map(|t| t.to_string()),
-                    "parts": d.parts.iter().map(part).collect::<Vec<_>>(),
+                    "parts": d.parts.iter().map(part).collect::<Vec<_>>(), "awaits_media": d.awaits_media,
                 })
             })
             .collect();
@@ -227,12 +227,14 @@ impl Relay {
             "content_hash": STANDARD.encode(hash),
             "reply_to": reply_to, "correlation_id": correlation_id, "ack_url": message.wants_ack_url,
             "answer": plan.answer.then_some("due"),
+            "awaits_media": plan.deliveries.iter().any(|d| d.awaits_media),
             "deliveries": deliveries,
         })
     }
 }
 
-fn part(draft: &Draft) -> Value {
+/// A part as the statements take it.
+pub(super) fn part(draft: &Draft) -> Value {
     json!({
         "kind": draft.kind.as_str(), "text": draft.text, "picture_url": draft.picture_url,
         "fingerprint": STANDARD.encode(fingerprint(&draft.text, draft.picture_url.as_deref())),

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::Relay;
 use super::batch::Asker;
-use crate::broker::{BrokerError, Props};
+use crate::amqp_event::header;
+use crate::broker::{BrokerError, HeaderValue, Props};
 use crate::store::StoreError;
 use crate::store::answers::{CallNote, Due};
 
@@ -83,6 +84,7 @@ impl Relay {
                 uid: uid.key().to_owned(),
                 given_uid: uid.given().to_owned(),
                 failure: Some((*reason).to_owned()),
+                banned: false,
                 reply_to: Some(to.queue.clone()),
                 correlation_id: Some(to.correlation_id.clone()),
                 ack_url: false,
@@ -101,13 +103,17 @@ impl Relay {
 
     async fn reply(&self, due: &Due, queue: &str, until: Instant) -> Result<Given, StoreError> {
         let body = match &due.failure {
+            None if due.banned => json!({ "status": "success", "message_id": due.given_uid, "reason": "banned" }),
             None => json!({ "status": "success", "message_id": due.given_uid }),
             Some(reason) => json!({ "status": "failure", "message_id": due.given_uid, "reason": reason }),
         };
         let Some(broker) = &self.broker else { return Ok(Given::No) };
         // RabbitMQ's direct reply-to is no queue: what is mandatory comes back as unroutable although it was delivered.
         let mandatory = !queue.starts_with("amq.rabbitmq.reply-to.");
-        let props = Props { correlation_id: due.correlation_id.clone(), ..Props::default() };
+        let mut props = Props { correlation_id: due.correlation_id.clone(), ..Props::default() };
+        if due.banned {
+            props = props.with_header(header::BANNED, HeaderValue::Bool(true));
+        }
         for attempt in 0..TRIES {
             if attempt > 0 && Instant::now() >= until {
                 return Ok(Given::NotYet);

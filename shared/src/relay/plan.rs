@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::compose::{Draft, compose};
+use crate::compose::{Draft, Medium, Said, compose};
 use crate::config::Settings;
 use crate::delivery::Verdict;
 use crate::message::{Message, Priority};
@@ -72,6 +72,8 @@ pub struct PlannedDelivery {
     pub room: String,
     /// Its parts.
     pub parts: Vec<Draft>,
+    /// Pictures must be brought before it may begin.
+    pub awaits_media: bool,
 }
 
 /// What is to become of a message.
@@ -130,10 +132,15 @@ pub fn plan(offer: &Offer, settings: &Settings) -> Plan {
         plan.deliver_by = offer.deliver_by.or(by_route);
     }
     let names = message.rooms.as_ref().unwrap_or(&route.rooms);
+    let uploads = settings.groupme.access_token.is_some();
+    let media: Vec<Medium> = message.media.iter().map(|media| Medium::of(media, uploads)).collect();
+    let awaits_media = media.contains(&Medium::Coming);
+    let said = Said { short_uid: message.uid.short(), body: message.body.as_str(), media: &media };
     for room in settings.rooms.iter().filter(|room| names.contains(&room.name)) {
         let Some(limits) = crate::channel::limits(&room.channel) else { continue };
         let dress = route.dress.unwrap_or(room.dress);
-        plan.deliveries.push(PlannedDelivery { room: room.name.clone(), parts: compose(message, dress, limits) });
+        let parts = compose(&said, dress, limits);
+        plan.deliveries.push(PlannedDelivery { room: room.name.clone(), parts, awaits_media });
     }
     if plan.deliveries.is_empty() {
         plan.verdict = Verdict::Rejected;

@@ -8,8 +8,10 @@ pub struct Due {
     pub uid: String,
     /// What the producer calls it.
     pub given_uid: String,
-    /// `None` if every part was posted; else why it never will be.
+    /// `None` if every part was posted, or its sender is banned; else why it never will be.
     pub failure: Option<String>,
+    /// Its sender is banned: for its producer all is done, and nothing was posted.
+    pub banned: bool,
     /// The queue to reply to, on the default exchange.
     pub reply_to: Option<String>,
     /// To be repeated in the reply.
@@ -52,7 +54,7 @@ with x as materialized (
   order by m.answer_until nulls first limit $2 for no key update of m skip locked)
 update messages m set answer = 'giving', answer_until = clock_timestamp() + interval '10 s'
 from x where m.uid = x.uid
-returning m.uid, m.given_uid, m.reply_to, m.correlation_id, m.ack_url,
+returning m.uid, m.given_uid, m.reply_to, m.correlation_id, m.ack_url, m.verdict = 'banned' as banned,
   case when m.verdict in ('blocked', 'rejected') then coalesce(m.verdict_reason, m.verdict)
        else (select d.state from deliveries d where d.uid = m.uid and d.state in ('failed', 'expired', 'withdrawn')
              order by d.id limit 1) end as failure";
@@ -77,6 +79,7 @@ impl Store {
                     uid: r.try_get("uid")?,
                     given_uid: r.try_get("given_uid")?,
                     failure: r.try_get("failure")?,
+                    banned: r.try_get("banned")?,
                     reply_to: r.try_get("reply_to")?,
                     correlation_id: r.try_get("correlation_id")?,
                     ack_url: r.try_get("ack_url")?,

@@ -26,7 +26,8 @@ with m as materialized (
 c as (delete from api_calls a using m where a.uid = m.uid),
 e as (delete from delivery_events e using deliveries d, m where d.uid = m.uid and e.delivery = d.id),
 p as (delete from parts p using deliveries d, m where d.uid = m.uid and p.delivery = d.id),
-d as (delete from deliveries d using m where d.uid = m.uid)
+d as (delete from deliveries d using m where d.uid = m.uid),
+i as (delete from pictures i using m where i.uid = m.uid)
 delete from messages x using m where x.uid = m.uid";
 
 pub(super) const STATEMENTS: &[Statement] = &[

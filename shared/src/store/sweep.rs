@@ -76,11 +76,16 @@ where d.state = 'expired' and d.prio = 2 and not d.told order by d.id limit 100"
 
 const TOLD: &str = "update deliveries set told = true where id = $1";
 
+/// One that ended before its pictures were brought has them brought now.
 const REPLAY: &str = "
-with d0 as materialized (
-  select d.id from deliveries d
-  where d.uid = $1 and d.state in ('failed', 'expired', 'withdrawn', 'unconfirmed')
+with m0 as materialized (select m.uid from messages m where m.uid = $1 for no key update),
+d0 as materialized (
+  select d.id, d.awaits_media from deliveries d
+  where d.uid = $1 and d.state in ('failed', 'expired', 'withdrawn', 'unconfirmed') and (select count(*) from m0) >= 0
   order by d.id for no key update),
+m as (
+  update messages m set media_due = clock_timestamp(), media_tries = 0
+  from m0 where m.uid = m0.uid and exists (select 1 from d0 where awaits_media)),
 old as materialized (
   select p.delivery, p.n from parts p join d0 on p.delivery = d0.id
   where p.state in ('failed', 'unconfirmed') for no key update of p),

@@ -1,7 +1,8 @@
 //! The dress that the station's people know, and what holds for every message in it.
 use proptest::prelude::*;
-use talkback::compose::{Draft, Dress, Limits, PartKind, compose};
-use talkback::message::{Media, Message, Uid};
+use talkback::compose::{self, Draft, Dress, Limits, Medium, PartKind, Said};
+use talkback::message::{Media, Uid};
+use talkback::picture::Missing;
 use talkback::route::RoutingKey;
 use talkback::text::Text;
 use unicode_segmentation::UnicodeSegmentation;
@@ -12,19 +13,22 @@ const FOOTER: &str = "\n---UID---\n1a2b3c4d\n---------";
 const HOSTED: &str = "https://i.groupme.com/640x480.jpeg.0f3c";
 const ELSEWHERE: &str = "https://camera.example.org/now.jpg";
 
+struct Message {
+    uid: Uid,
+    body: Text,
+    media: Vec<Medium>,
+}
+
+/// A message whose pictures cannot be brought to the chat, for want of a token.
 fn message(uid: &str, body: &str, pictures: &[&str]) -> Message {
-    let source = RoutingKey::parse("source.standard").unwrap();
-    Message {
-        uid: Uid::parse(uid, &source).unwrap(),
-        source,
-        sender: None,
-        body: Text::clean(body),
-        media: pictures.iter().map(|url| Media { url: (*url).to_owned(), content_type: None }).collect(),
-        priority: None,
-        rooms: None,
-        expires_at: None,
-        wants_ack_url: false,
-    }
+    let media = |url: &&str| Medium::of(&Media { url: (*url).to_owned(), content_type: None }, false);
+    let uid = Uid::parse(uid, &RoutingKey::parse("source.standard").unwrap()).unwrap();
+    Message { uid, body: Text::clean(body), media: pictures.iter().map(media).collect() }
+}
+
+fn compose(message: &Message, dress: Dress, limits: Limits) -> Vec<Draft> {
+    let said = Said { short_uid: message.uid.short(), body: message.body.as_str(), media: &message.media };
+    compose::compose(&said, dress, limits)
 }
 
 fn said(drafts: &[Draft]) -> Vec<(&'static str, &str)> {
@@ -87,6 +91,36 @@ fn a_message_of_one_picture_that_cannot_be_sent_still_says_so_and_names_its_uid(
     assert_eq!(drafts.len(), 1);
     assert_eq!(drafts[0].kind, PartKind::Notice);
     assert!(drafts[0].text.starts_with("1 picture could not be sent: ") && drafts[0].text.ends_with(FOOTER));
+}
+
+#[test]
+fn a_picture_that_is_still_to_be_brought_counts_as_if_it_were_there() {
+    let coming = Medium::of(&Media { url: ELSEWHERE.to_owned(), content_type: None }, true);
+    assert!(coming == Medium::Coming);
+    let look = Message { media: vec![coming, Medium::There(HOSTED.to_owned())], ..message(UID, "look", &[]) };
+    let drafts = compose(&look, Dress::Classic, GROUPME);
+    let pictures: Vec<Option<&str>> = drafts[1..].iter().map(|draft| draft.picture_url.as_deref()).collect();
+    assert_eq!(pictures, [None, Some(HOSTED)]);
+    assert!(drafts[0].text.contains("\n2 media items attached\n"));
+}
+
+#[test]
+fn one_notice_says_how_many_pictures_are_missing_and_why() {
+    let notice = |missing: &[Missing]| {
+        let media = missing.iter().map(|missing| Medium::Missing(*missing)).collect();
+        let drafts = compose(&Message { media, ..message(UID, "look", &[]) }, Dress::Classic, GROUPME);
+        assert_eq!(drafts.len(), 2);
+        drafts[1].text.clone()
+    };
+    assert_eq!(notice(&[Missing::TooLarge]), "1 picture could not be sent: too large.");
+    assert_eq!(notice(&[Missing::TooLarge; 3]), "3 pictures could not be sent: too large.");
+    assert_eq!(
+        notice(&[Missing::NoPicture, Missing::TooLarge, Missing::NoPicture]),
+        "3 pictures could not be sent: 2 no gif, jpeg or png; 1 too large."
+    );
+    // Each reason is told as what it is.
+    let told: std::collections::BTreeSet<String> = Missing::ALL.iter().map(|missing| notice(&[*missing])).collect();
+    assert_eq!(told.len(), Missing::ALL.len());
 }
 
 #[test]

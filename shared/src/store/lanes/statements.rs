@@ -1,7 +1,8 @@
 //! The statements of the lane protocol. The reference is the prototype that survived its attack.
 use crate::store::Statement;
 
-/// Leases the lane whose head may go now: not leased, not paused, its turn come, nothing in the air; the highest head
+/// Leases the lane whose head may go now: not leased, not paused, its turn come, nothing in the air, no picture of it
+/// still to be brought (it keeps its place, and its equals wait behind it); the highest head
 /// first, then the room unserved longest. `skip locked` is right here and only here: who holds the row is a taker or
 /// a holder, and looks again after it lets go. A lease, pause or turn further away than we ever set one is left over
 /// from a clock that stepped back, and does not count.
@@ -9,13 +10,13 @@ pub(super) const TAKE: &str = "
 with t as materialized (select clock_timestamp() as now),
 cand as (
   select l.room from t, lanes l join rooms r on r.name = l.room
-  cross join lateral (select d.prio, d.blocked_until from deliveries d
+  cross join lateral (select d.prio, d.blocked_until, d.awaits_media from deliveries d
                       where d.room = l.room and d.state in ('queued', 'sending')
                       order by d.prio desc, d.begun desc, d.qseq limit 1) head
   where r.state = 'open' and l.room = any($3)
     and (l.token is null or l.lease_until < t.now or l.lease_until > t.now + make_interval(secs => $2::float8 + 60))
     and (l.paused_until is null or l.paused_until <= t.now or l.paused_until > t.now + interval '15 min')
-    and (head.blocked_until is null or head.blocked_until <= t.now)
+    and (head.blocked_until is null or head.blocked_until <= t.now) and not head.awaits_media
     and (l.tat - (case when l.slow_until > t.now then 0 else r.burst - 1 end) * r.pace <= t.now
          or l.tat > t.now + 2 * (r.burst + 1) * r.pace + interval '1 min')
   order by head.prio desc, l.served_at nulls first limit 1
@@ -66,6 +67,7 @@ verdict as materialized (
               when lane.pause > t.now then 'wait'
               when head.state = 'queued' and head.expires_at <= t.now then 'expired'
               when head.state = 'queued' and head.sent + head.unsure = 0 and head.deliver_by <= t.now then 'withdrawn'
+              when head.awaits_media then 'idle'
               when part.n is null then 'finished'
               when head.blocked_until > t.now then 'wait'
               when part.state = 'posting' then

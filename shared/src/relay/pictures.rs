@@ -1,0 +1,308 @@
+//! Pictures that lie elsewhere: fetched, and uploaded to where the chat can show them, before their message is begun.
+//! Beside the lanes, so that a silent server holds up no room but for the equals behind its message, and no alarm.
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, FuturesUnordered};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::Relay;
+use super::accept::part;
+use super::dispatch::{Budget, News};
+use crate::channel::{Channel, UploadCall};
+use crate::compose::{Medium, Said, compose};
+use crate::config::Room;
+use crate::fetch::{Fetched, Fetcher};
+use crate::message::Media;
+use crate::picture::{Missing, Picture};
+use crate::route::RoutingKey;
+use crate::seal::Place;
+use crate::store::StoreError;
+use crate::store::answers::CallNote;
+use crate::store::pictures::{Brought, Errand};
+
+/// Messages whose pictures one function brings at a time, and pictures of one message: at most ten are in memory.
+const ERRANDS: usize = 2;
+const PICTURES: usize = 5;
+
+/// How often bringing a message's pictures is begun, should those who do it die.
+const TRIES: i16 = 3;
+
+/// Between two tries of an upload that the provider could not take.
+const UPLOAD_PAUSE: Duration = Duration::from_millis(500);
+
+impl Relay {
+    /// Brings pictures while the budget lasts: again and again where it polls; else once, and only where no dispatcher
+    /// is at work, since a door that waits for a stranger's server takes nothing in. Whether a message became ready.
+    pub(super) async fn bring(&self, budget: &Budget, news: &mpsc::UnboundedSender<News>) -> bool {
+        let mut ready = false;
+        let mut running = FuturesUnordered::new();
+        loop {
+            if running.len() < ERRANDS && self.may_begin(budget) {
+                match self.errands(budget, ERRANDS - running.len()).await {
+                    Ok(errands) => running.extend(errands.into_iter().map(|errand| self.run_errand(errand))),
+                    Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "pictures wait"),
+                }
+            }
+            let over = budget.poll.is_none() || !self.may_begin(budget);
+            if running.is_empty() && over {
+                return ready;
+            }
+            let pause = budget.poll.unwrap_or(budget.remaining()).min(budget.remaining());
+            tokio::select! {
+                Some(done) = running.next(), if !running.is_empty() => match done {
+                    Ok(true) => {
+                        ready = true;
+                        drop(news.send(News::Ready));
+                    }
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "pictures are brought again later");
+                    }
+                },
+                () = sleep(pause), if !over => {}
+            }
+        }
+    }
+
+    /// Whether what is begun now ends before the function does.
+    fn may_begin(&self, budget: &Budget) -> bool {
+        !budget.is_over() && Instant::now() + self.settings.media.patience + self.settings.lanes.margin <= budget.end
+    }
+
+    async fn errands(&self, budget: &Budget, at_most: usize) -> Result<Vec<Errand>, StoreError> {
+        let door = budget.poll.is_none();
+        if door && (!self.store.pictures_due(&budget.rooms).await? || self.dispatcher_works().await?) {
+            return Ok(Vec::new());
+        }
+        let lease = self.settings.media.patience + self.settings.lanes.margin;
+        self.store.take_pictures(&budget.rooms, i64::try_from(at_most).unwrap_or(1), lease).await
+    }
+
+    /// Brings the pictures of one message, and makes its parts of what came of it.
+    async fn run_errand(&self, errand: Errand) -> Result<bool, StoreError> {
+        let began = Instant::now();
+        // A producer that takes over after its patience must find the text posted before.
+        let patience = errand.deliver_in.map_or(self.settings.media.patience, |left| left / 2);
+        let until = began + patience.min(self.settings.media.patience);
+        let media = self.media_of(&errand);
+        let rooms: Vec<&Room> = errand.rooms.iter().filter_map(|name| self.room(name)).collect();
+        let mut channels: Vec<&str> = rooms.iter().map(|room| room.channel.as_str()).collect();
+        channels.dedup();
+        let mut deliveries = Vec::new();
+        for name in channels {
+            let media = match &media {
+                Some(media) => self.bring_all(&errand, media, name, until).await?,
+                // How many there were is not known; that there were some must be said.
+                None => vec![Medium::Missing(Missing::GaveUp)],
+            };
+            let said = Said { short_uid: &errand.short_uid, body: &errand.body, media: &media };
+            let Some(limits) = crate::channel::limits(name) else { continue };
+            for room in rooms.iter().filter(|room| room.channel == name) {
+                let dressed = compose(&said, self.dress_of(&errand, room), limits);
+                let parts: Vec<Value> = dressed.iter().map(part).collect();
+                deliveries.push(json!({ "room": room.name, "parts": parts }));
+            }
+        }
+        let ready = self.store.pictures_ready(&errand.uid, errand.tries, &Value::Array(deliveries)).await?;
+        let duration_ms = super::lane::millis(began.elapsed());
+        tracing::info!(
+            uid = errand.uid,
+            pictures = media.map(|media| media.len()),
+            ready,
+            duration_ms,
+            "pictures brought"
+        );
+        Ok(ready)
+    }
+
+    /// What its route says of the dress, and else its room.
+    fn dress_of(&self, errand: &Errand, room: &Room) -> crate::compose::Dress {
+        let source = RoutingKey::parse(&errand.source).ok();
+        let route = source.and_then(|source| self.settings.routes.find(&source));
+        route.and_then(|route| route.dress).unwrap_or(room.dress)
+    }
+
+    /// Its media; `None` where they cannot be unsealed any more.
+    fn media_of(&self, errand: &Errand) -> Option<Vec<Media>> {
+        let place = Place { table: "messages", column: "media_sealed", row: &errand.uid };
+        let plain = errand.media_sealed.as_ref().and_then(|sealed| self.settings.data_keys.open(place, sealed).ok());
+        let media = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
+        if media.is_none() {
+            tracing::error!(uid = errand.uid, "the message's pictures cannot be unsealed: is a data key missing?");
+        }
+        media
+    }
+
+    async fn bring_all(
+        &self,
+        errand: &Errand,
+        media: &[Media],
+        channel: &str,
+        until: Instant,
+    ) -> Result<Vec<Medium>, StoreError> {
+        let known = self.store.known_pictures(&errand.uid, channel).await?;
+        let uploads = self.settings.groupme.access_token.is_some();
+        let tools = self.tools(channel);
+        let one = |(index, media): (usize, &Media)| {
+            let n = i16::try_from(index + 1).unwrap_or(i16::MAX);
+            let known = known.iter().find(|(at, _)| *at == n).map(|(_, url)| url.clone());
+            let (media, tools) = (media.clone(), tools.as_ref());
+            async move {
+                match (Medium::of(&media, uploads), known, tools) {
+                    (Medium::Coming, Some(url), _) => Ok(Medium::There(url)),
+                    (Medium::Coming, None, _) if errand.tries > TRIES => Ok(Medium::Missing(Missing::GaveUp)),
+                    (Medium::Coming, None, None) => Ok(Medium::Missing(Missing::Unavailable)),
+                    (Medium::Coming, None, Some((fetcher, channel))) => {
+                        self.bring_one(errand, n, &media.url, fetcher, channel.as_ref(), until).await
+                    }
+                    (other, ..) => Ok(other),
+                }
+            }
+        };
+        let all: Vec<Result<Medium, StoreError>> =
+            stream::iter(media.iter().enumerate().map(one)).buffered(PICTURES).collect().await;
+        all.into_iter().collect()
+    }
+
+    /// New clients for each errand: after a thaw kept-alive connections are dead.
+    fn tools(&self, channel: &str) -> Option<(Fetcher, Box<dyn Channel>)> {
+        let fetcher = Fetcher::new(&self.settings, self.names.clone());
+        match (fetcher, crate::channel::make(channel, &self.settings)) {
+            (Ok(fetcher), Ok(channel)) => Some((fetcher, channel)),
+            _ => {
+                tracing::error!("the HTTP client for pictures cannot be built");
+                None
+            }
+        }
+    }
+
+    async fn bring_one(
+        &self,
+        errand: &Errand,
+        n: i16,
+        url: &str,
+        fetcher: &Fetcher,
+        channel: &dyn Channel,
+        until: Instant,
+    ) -> Result<Medium, StoreError> {
+        let started = Instant::now();
+        let fetched = fetcher.picture(url, until).await;
+        self.note_fetch(errand, n, &fetched, started.elapsed()).await?;
+        let picture = match fetched.result {
+            Ok(picture) => picture,
+            Err(missing) => return self.brought(errand, n, channel, None, Err(missing)).await,
+        };
+        let result = self.upload(errand, n, channel, &picture, until).await?;
+        self.brought(errand, n, channel, Some(&picture), result).await
+    }
+
+    /// Uploads until it is taken, refused, or too late.
+    async fn upload(
+        &self,
+        errand: &Errand,
+        n: i16,
+        channel: &dyn Channel,
+        picture: &Picture,
+        until: Instant,
+    ) -> Result<Result<String, Missing>, StoreError> {
+        loop {
+            let limit = until.saturating_duration_since(Instant::now()).min(self.settings.lanes.http);
+            if limit.is_zero() {
+                return Ok(Err(Missing::Unavailable));
+            }
+            let uploaded = channel.upload(picture, limit).await;
+            for call in &uploaded.calls {
+                self.note_upload(errand, n, channel.name(), picture, call).await?;
+            }
+            match uploaded.result {
+                Err(Missing::Unavailable) if timeout_at(until, sleep(UPLOAD_PAUSE)).await.is_ok() => {}
+                result => return Ok(result),
+            }
+        }
+    }
+
+    async fn brought(
+        &self,
+        errand: &Errand,
+        n: i16,
+        channel: &dyn Channel,
+        picture: Option<&Picture>,
+        result: Result<String, Missing>,
+    ) -> Result<Medium, StoreError> {
+        let content =
+            picture.map(|p| (&p.sha256[..], i64::try_from(p.bytes.len()).unwrap_or(i64::MAX), p.kind.media_type()));
+        let told = result.as_ref().map(String::as_str).map_err(|missing| missing.as_str());
+        let brought = Brought { uid: &errand.uid, channel: channel.name(), n, content, result: told };
+        self.store.note_picture(&brought).await?;
+        if let Err(missing) = &result {
+            tracing::warn!(uid = errand.uid, picture = n, missing = missing.as_str(), "picture not brought");
+        }
+        Ok(result.map_or_else(Medium::Missing, Medium::There))
+    }
+
+    async fn note_fetch(
+        &self,
+        errand: &Errand,
+        n: i16,
+        fetched: &Fetched,
+        latency: Duration,
+    ) -> Result<(), StoreError> {
+        let mut request = json!({ "picture": n, "host": fetched.host });
+        let missing = match &fetched.result {
+            Ok(picture) => {
+                describe(&mut request, picture);
+                None
+            }
+            Err(missing) => Some(missing.as_str()),
+        };
+        let note = CallNote {
+            uid: Some(&errand.uid),
+            room: None,
+            channel: "http",
+            operation: "fetch",
+            status: fetched.status,
+            ok: missing.is_none(),
+            latency,
+            request: &request,
+            error: missing,
+        };
+        self.store.note_call(&note).await
+    }
+
+    async fn note_upload(
+        &self,
+        errand: &Errand,
+        n: i16,
+        channel: &str,
+        picture: &Picture,
+        call: &UploadCall,
+    ) -> Result<(), StoreError> {
+        let mut request = json!({ "picture": n });
+        describe(&mut request, picture);
+        request["type"] = json!(call.media_type);
+        let note = CallNote {
+            uid: Some(&errand.uid),
+            room: None,
+            channel,
+            operation: "upload",
+            status: call.status,
+            ok: call.error.is_none(),
+            latency: call.latency,
+            request: &request,
+            error: call.error.as_deref(),
+        };
+        self.store.note_call(&note).await
+    }
+}
+
+/// A picture is written down by hash, size and type, not by content.
+fn describe(request: &mut Value, picture: &Picture) {
+    request["sha256"] = json!(STANDARD.encode(picture.sha256));
+    request["bytes"] = json!(picture.bytes.len());
+    request["type"] = json!(picture.kind.media_type());
+}
