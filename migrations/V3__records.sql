@@ -6,7 +6,7 @@ create table record_publishing (
 );
 comment on table record_publishing is 'The switch: its one row is there while our calls are to be published. Written when a function starts.';
 comment on column record_publishing.one is 'Always true: there is one row at most.';
-comment on column record_publishing.wait is 'How long a call of unknown outcome is kept back: its caller may still tell.';
+comment on column record_publishing.wait is 'How long a call is kept back of which its caller is to tell more: the outcome of one that is unknown, the address of a picture that was taken.';
 
 create table record_outbox (
   id       bigint generated always as identity primary key,
@@ -31,7 +31,8 @@ begin
   select wait into patience from record_publishing;
   if found then
     insert into record_outbox (call, due)
-    values (new.id, clock_timestamp() + case when new.outcome = 'unknown' then patience else interval '0' end)
+    values (new.id, clock_timestamp() + case when new.outcome = 'unknown' or new.operation = 'upload' and new.outcome = 'ok'
+                                             then patience else interval '0' end)
     on conflict (call) where call is not null do update set due = excluded.due;
   end if;
   return null;
@@ -43,6 +44,19 @@ create trigger api_calls_told after update of outcome on api_calls
   for each row when (new.channel = 'groupme' and new.operation in ('post', 'upload') and new.record_key is null
                      and old.outcome = 'unknown' and new.outcome <> 'unknown')
   execute function note_call_to_publish();
+
+-- A picture's address is told just after the call that got it.
+create function note_picture_to_publish() returns trigger language plpgsql as $$
+begin
+  if exists (select 1 from record_publishing) then
+    update record_outbox o set due = clock_timestamp() from api_calls c
+    where o.call = c.id and o.due > clock_timestamp() and c.uid = new.uid and c.channel = new.channel
+      and c.operation = 'upload' and c.outcome = 'ok' and c.request->>'picture' = new.n::text;
+  end if;
+  return null;
+end $$;
+create trigger pictures_told after insert or update of url on pictures
+  for each row when (new.url is not null) execute function note_picture_to_publish();
 
 create function note_line_to_publish() returns trigger language plpgsql as $$
 begin

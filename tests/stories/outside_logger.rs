@@ -10,6 +10,7 @@ use talkback::amqp_event::Delivery;
 use talkback::broker::{Props, QUEUE};
 use talkback::relay::batch::Counts;
 use talkback::store::answers::CallNote;
+use talkback::store::pictures::Brought;
 use tokio::task::JoinHandle;
 use tokio::time::interval;
 use uuid::Uuid;
@@ -202,13 +203,18 @@ async fn a_call_that_failed_and_one_without_an_answer_are_told_with_what_is_know
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_whose_line_came_before_its_answer_is_told_once() {
-    let (vhost, mut station) = with_logger().await;
+    let vhost = Vhost::new().await;
+    // Time enough to look at what is known meanwhile.
+    let lanes = "lease = \"10s\"\nhttp = \"6s\"\nstay_unknown_deadline = \"20s\"".to_owned();
+    let mut station = Station::with(Setup { lanes, ..publishing(vhost.url(), "") }).await;
+    bind_logger(&vhost, &station).await;
     station.start_dispatcher();
-    station.sim.fault(Fault::once(What::Slow(Duration::from_millis(500))));
+    station.sim.fault(Fault::once(What::Slow(Duration::from_secs(4))));
     let message = standard(&Uuid::new_v4().to_string(), "slow");
     station.take_in(&[Station::message("source.standard", &message)]).await;
     station.until("select outcome from api_calls", &["unknown"]).await;
-    assert_eq!(station.column(WAITING).await, ["2"], "it is kept back: its caller may still tell");
+    // The line is told; the call is kept back, since its caller may still tell.
+    station.until("select (call is not null)::text from record_outbox", &["true"]).await;
     station.until("select outcome from api_calls", &["posted"]).await;
     assert_eq!(record(&vhost, "msg").await["code"], 202);
     station.until(WAITING, &["0"]).await;
@@ -222,10 +228,6 @@ async fn an_upload_is_told_with_its_address_and_not_with_its_content() {
     let (vhost, mut station) = with_logger().await;
     let uid = Uuid::new_v4().to_string();
     station.take_in(&[Station::message("source.standard", &standard(&uid, "look"))]).await;
-    let url = "https://i.groupme.com/640x480.jpeg.0f3c";
-    let picture = "insert into pictures (uid, channel, n, sha256, bytes, media_type, url)
-                   values ($1, 'groupme', 2, '\\x00', 1, 'image/jpeg', $2)";
-    station.db().await.execute(picture, &[&uid, &url]).await.unwrap();
     let relay = station.relay("rabbitmq-consumer");
     for (picture, status) in [(2, Some(200)), (3, Some(415)), (4, None)] {
         let request = json!({ "picture": picture, "sha256": "00", "bytes": 1, "type": "image/jpeg" });
@@ -243,7 +245,14 @@ async fn an_upload_is_told_with_its_address_and_not_with_its_content() {
         relay.store.note_call(&note).await.unwrap();
     }
     station.start_dispatcher();
-    for (raw_img, status) in [(json!(url), json!(200)), (Value::Null, json!(415)), (Value::Null, Value::Null)] {
+    let due = "select status::text from record_outbox join api_calls c on c.id = call order by call";
+    station.until(due, &["200"]).await;
+    // The one that was taken is kept back until its address is known.
+    let url = "https://i.groupme.com/640x480.jpeg.0f3c";
+    let content = Some((&[0_u8; 32][..], 1, "image/jpeg"));
+    let brought = Brought { uid: &uid, channel: "groupme", n: 2, content, result: Ok(url) };
+    relay.store.note_picture(&brought).await.unwrap();
+    for (raw_img, status) in [(Value::Null, json!(415)), (Value::Null, Value::Null), (json!(url), json!(200))] {
         let mut record = record(&vhost, "img").await;
         assert!(record["timestamp"].take().is_string());
         let wanted = json!({
