@@ -220,3 +220,6 @@ fn missing(error: &reqwest::Error) -> Missing {
         Missing::Unreachable
     }
 }
+
+#[cfg(test)]
+mod tests;

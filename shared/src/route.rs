@@ -53,6 +53,11 @@ impl Pattern {
         Ok(Self(words))
     }
 
+    /// Its words, wildcards among them.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     /// Whether the key falls under this pattern.
     #[must_use]
     pub fn matches(&self, key: &RoutingKey) -> bool {

@@ -107,6 +107,29 @@ impl SendKey {
             _ => self.sources.iter().any(|pattern| pattern.matches(&name)),
         }
     }
+
+    /// The source of what comes with this key from where no source can be named: `standard` if the key may use it;
+    /// else its first pattern without a wildcard; else its first pattern with the key's name (in lower case, `-` for
+    /// `.`) for each wildcard, so that `weather.*` of the key `azuracast` gives `weather.azuracast`. `None` if it may
+    /// use none of these.
+    #[must_use]
+    pub fn own_source(&self) -> Option<RoutingKey> {
+        let name = self.name.to_ascii_lowercase().replace('.', "-");
+        let filled = |pattern: &Pattern| {
+            let words: Vec<&str> = pattern.words().map(|word| if is_wildcard(word) { &name } else { word }).collect();
+            words.join(".")
+        };
+        let (wild, literal): (Vec<&Pattern>, Vec<&Pattern>) =
+            self.sources.iter().partition(|pattern| pattern.words().any(is_wildcard));
+        let named = literal.into_iter().chain(wild).map(filled);
+        let mut sources = std::iter::once("standard".to_owned()).chain(named);
+        let source = sources.find(|source| self.may_use(source))?;
+        RoutingKey::parse(&format!("source.{source}")).ok()
+    }
+}
+
+fn is_wildcard(word: &str) -> bool {
+    matches!(word, "*" | "#")
 }
 
 /// Finds whose key was presented. Every key is looked at, so the time does not tell which it was.

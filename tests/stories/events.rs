@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use crate::station::{Station, dressed};
 
-/// What lies in `events/` by this name.
 pub fn event(name: &str) -> Value {
     let path = format!("{}/../events/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()

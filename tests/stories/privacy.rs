@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use crate::answers::asking;
 use crate::front_end::FrontEnd;
-use crate::station::{BOT, GROUP, MEMBER, Setup, Station, TOKEN};
+use crate::send_door::ask;
+use crate::station::{BOT, GROUP, KEY, MEMBER, Setup, Station, TOKEN};
 use crate::vhost::Vhost;
 
 const NUMBER: &str = "2075550142";
@@ -37,6 +38,22 @@ const SECRETS: [&str; 7] = [BOT, FOREIGN_BOT, TOKEN, MEMBER, PASSWORD, FRONT_DOO
 
 #[derive(Clone, Default)]
 struct Capture(Arc<Mutex<Vec<u8>>>);
+
+impl Capture {
+    /// Hears what this thread logs at its most talkative, until what it gives is dropped.
+    fn listen(&self) -> (tracing::subscriber::DefaultGuard, tracing::Dispatch) {
+        let writer = self.clone();
+        let layer = telemetry::layer("stories", EnvFilter::new("trace"), move || writer.clone());
+        // Where there is only one subscriber, tracing asks the thread that first comes by whether a line is wanted, and
+        // other stories' threads want none: so there are two.
+        let other = tracing::Dispatch::new(tracing_subscriber::registry());
+        (tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)), other)
+    }
+
+    fn heard(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl io::Write for Capture {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -149,12 +166,7 @@ async fn a_mixed_run(station: &mut Station) {
 #[tokio::test]
 async fn numbers_names_places_and_secrets_are_nowhere_in_plain() {
     let capture = Capture::default();
-    let writer = capture.clone();
-    let layer = telemetry::layer("stories", EnvFilter::new("trace"), move || writer.clone());
-    // Where there is only one subscriber, tracing asks the thread that first comes by whether a line is wanted, and
-    // other stories' threads want none: so there are two.
-    let other = tracing::Dispatch::new(tracing_subscriber::registry());
-    let hearing = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let hearing = capture.listen();
     let (vhost, front_end) = (Vhost::new().await, FrontEnd::answering(&[200]).await);
     let vars = vec![
         ("AMQP_URL", vhost.url()),
@@ -163,9 +175,9 @@ async fn numbers_names_places_and_secrets_are_nowhere_in_plain() {
     ];
     let mut station = Station::with(Setup { vars, ..Setup::default() }).await;
     a_mixed_run(&mut station).await;
-    drop((hearing, other));
+    drop(hearing);
 
-    let log = String::from_utf8(capture.0.lock().unwrap().clone()).unwrap();
+    let log = capture.heard();
     assert!(log.contains("part called") && log.contains("input rejected") && log.contains("callback refused"), "{log}");
     let everything = everything(&station).await;
     let amqp = vhost.url();
@@ -237,4 +249,46 @@ async fn the_broker_refuses_a_wrong_password_and_nobody_tells_it() {
     assert!(told.contains("connect"), "{told}");
     assert_silent("the broker's error", &told, &[PASSWORD, right]);
     vhost.gone().await;
+}
+
+// On one thread, as above.
+#[tokio::test]
+async fn a_bot_id_at_groupmes_door_is_neither_kept_nor_logged() {
+    let capture = Capture::default();
+    let hearing = capture.listen();
+    let mut station = Station::open().await;
+    let relay = station.relay("send");
+    let (wrong, form) = ("a-bot-id-that-nobody-has", "application/x-www-form-urlencoded");
+    for (bot_id, status) in [(KEY, 202), (wrong, 404)] {
+        let document =
+            |text: Value| json!({ "bot_id": bot_id, "text": text, "extra": { "bot_id": bot_id } }).to_string();
+        for (query, content_type, body) in [
+            (String::new(), "application/json", document(json!("words of a bot"))),
+            (String::new(), form, format!("text=words+of+a+form&bot_id={bot_id}")),
+            (format!("?bot_id={bot_id}&text=words"), "", String::new()),
+        ] {
+            let address = format!("/v3/bots/post{query}");
+            let answer = ask(&relay, "POST", &address, &[("content-type", content_type)], &body).await;
+            assert_eq!(answer.status, status, "{answer:?}");
+            assert_silent("the answer", &format!("{answer:?}"), &[bot_id]);
+        }
+        for body in [document(json!({})), document(json!("t")).replace('}', ""), format!("{{\"bot_id\": \"{bot_id}")] {
+            let answer = ask(&relay, "POST", "/v3/bots/post", &[], &body).await;
+            assert!([400, 404].contains(&answer.status), "{answer:?}");
+            assert_silent("the answer", &format!("{answer:?}"), &[bot_id]);
+        }
+    }
+    station.start_dispatcher();
+    station.until("select distinct state from deliveries", &["confirmed"]).await;
+    station.stop_dispatcher().await;
+    drop(hearing);
+    let (log, everything) = (capture.heard(), everything(&station).await);
+    assert!(log.contains("taken in") && everything.iter().any(|(_, value)| value.contains("words of a bot")), "{log}");
+    for secret in [KEY, wrong] {
+        assert_silent("the log", &log, &[secret]);
+        for (place, value) in &everything {
+            assert_silent(place, value, &[secret]);
+        }
+    }
+    station.end().await;
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use talkback::relay::Relay;
 use uuid::Uuid;
 
+use crate::openapi;
 use crate::station::{GROUP, KEY, Setup, Station, dressed, sha256, usual_rooms};
 
 pub const OTHER_KEY: &str = "another-key-of-the-tests";
@@ -30,7 +31,7 @@ impl Answer {
     }
 }
 
-/// Invokes `send` as a function URL would.
+/// Invokes `send` as a function URL would; what it answers is what `infra/openapi.yaml` tells of.
 pub async fn ask(relay: &Relay, method: &str, address: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let (path, query) = address.split_once('?').unwrap_or((address, ""));
     let headers: serde_json::Map<String, Value> =
@@ -41,11 +42,13 @@ pub async fn ask(relay: &Relay, method: &str, address: &str, headers: &[(&str, &
     });
     let answer = send::invoke(relay, LambdaEvent::new(event, Context::default())).await;
     let text = answer["body"].as_str().unwrap();
-    Answer {
+    let answer = Answer {
         status: answer["statusCode"].as_u64().unwrap(),
         headers: answer["headers"].clone(),
         body: if text.is_empty() { Value::Null } else { serde_json::from_str(text).unwrap() },
-    }
+    };
+    openapi::check(method, path, &answer);
+    answer
 }
 
 /// Sends a document with a key in its header.

@@ -1,19 +1,27 @@
 //! Answers in JSON, none to be kept by anything between us and the caller.
 use lambda_http::http::{HeaderValue, StatusCode, header};
 use lambda_http::{Body, Response};
-use serde_json::Value;
+use serde::Serialize;
 
 /// An answer in plain JSON.
-pub(crate) fn json(status: StatusCode, value: &Value) -> Response<Body> {
-    typed(status, "application/json", value)
+pub(crate) fn json(status: StatusCode, document: &impl Serialize) -> Response<Body> {
+    typed(status, "application/json", document)
 }
 
 /// An answer in JSON of a named type.
-pub(crate) fn typed(status: StatusCode, content_type: &'static str, value: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::Text(value.to_string()));
+pub(crate) fn typed(status: StatusCode, content_type: &'static str, document: &impl Serialize) -> Response<Body> {
+    // Of our own types none fails to be written: their keys are strings.
+    let text = serde_json::to_string(document).unwrap_or_default();
+    let mut response = empty(status);
+    *response.body_mut() = Body::Text(text);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// An answer that says nothing but its status.
+pub(crate) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
     *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -9,7 +9,7 @@ use talkback::json;
 use crate::problem::{Fault, Problem};
 
 /// The largest document that is read.
-const LARGEST: usize = 64 * 1024;
+pub(crate) const LARGEST: usize = 64 * 1024;
 
 /// The fields of a document, taken out one by one; what is wrong is gathered, so that it is all told at once.
 pub(crate) struct Document {
@@ -193,9 +193,10 @@ mod tests {
         let mut document = Document::of(fields);
         assert_eq!((document.string("a"), document.strings("b"), document.strings("c")), (None, None, None));
         assert_eq!((document.string("d"), document.take("missing")), (None, None));
-        let problem = format!("{:?}", document.end().unwrap_err());
+        let response = document.end().unwrap_err().into_response();
+        let problem: Value = serde_json::from_slice(response.body()).unwrap();
         let want = "`a` must be a string; `b` must be a list of strings; `c` must be a list of strings; \
                     `e` is not a known field; `f` is not a known field";
-        assert!(problem.contains(want), "{problem}");
+        assert_eq!(problem["detail"], want);
     }
 }

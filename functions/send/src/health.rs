@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use lambda_http::http::{HeaderMap, StatusCode};
 use lambda_http::{Body, Request, Response};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 use talkback::relay::Relay;
 use talkback::store::StoreError;
 use talkback::store::look_up::RoomState;
@@ -18,13 +18,150 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the broker may take: its way through the stamp is tried.
 const BROKER_PATIENCE: Duration = Duration::from_secs(4);
 
-/// The functions without which nothing gets posted but what comes over HTTP.
-const WORKERS: [&str; 2] = ["rabbitmq-consumer", "dispatcher"];
+/// How it is; without a key nothing but `status`.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Health {
+    /// Whether a message sent now would be stored.
+    status: Status,
+    /// Postgres.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<Database>,
+    /// RabbitMQ, and what waits in its queues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broker: Option<Broker>,
+    /// The rooms, if the database can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rooms: Option<Rooms>,
+    /// The functions without which nothing gets posted but what comes over HTTP, if the database can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    functions: Option<Functions>,
+}
+
+/// Whether a message sent now would be stored.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Status {
+    /// It would.
+    Ok,
+    /// It would not.
+    Unavailable,
+}
+
+/// How Postgres is.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(tag = "status", rename_all = "lowercase")]
+pub(crate) enum Database {
+    /// It can be written.
+    Ok,
+    /// It cannot.
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How RabbitMQ is.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(tag = "status", rename_all = "lowercase")]
+pub(crate) enum Broker {
+    /// A message found its way through the stamp.
+    Ok {
+        /// How long that took, in milliseconds.
+        way_ms: u64,
+        /// Messages that wait for the consumer.
+        waiting: u32,
+        /// Messages that wait to be tried again.
+        retrying: u32,
+        /// Messages that were given up.
+        dead: u32,
+    },
+    /// None did.
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
+    /// There is none: `AMQP_URL` is not set.
+    #[serde(rename = "not configured")]
+    NotConfigured,
+}
+
+/// How the rooms are, or why that cannot be read.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(untagged)]
+pub(crate) enum Rooms {
+    /// Each of them.
+    Read(Vec<RoomHealth>),
+    /// They could not be read.
+    Unread(Unread),
+}
+
+/// How one room is.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct RoomHealth {
+    /// Its name.
+    room: String,
+    /// Whether it is posted to.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::room_state"))]
+    state: String,
+    /// Why it is not open, or why it pauses.
+    reason: Option<String>,
+    /// Deliveries that wait or are being sent.
+    queued: i64,
+    /// The age of the oldest of them, in seconds.
+    oldest_s: Option<f64>,
+    /// Nothing is posted before this time.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::optional_moment"))]
+    paused_until: Option<String>,
+    /// Deliveries that failed or were never seen in the room, counted up to 1,001.
+    trouble: i64,
+}
+
+/// When functions last ran, or why that cannot be read.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(untagged)]
+pub(crate) enum Functions {
+    /// Those without which nothing gets posted but what comes over HTTP.
+    Read {
+        /// Reads the queue.
+        #[serde(rename = "rabbitmq-consumer")]
+        rabbitmq_consumer: Ran,
+        /// Posts what is due.
+        dispatcher: Ran,
+    },
+    /// It could not be read.
+    Unread(Unread),
+}
+
+/// When a function last ran.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Ran {
+    /// Seconds since then; null if it never did.
+    last_ran_s: Option<f64>,
+}
+
+/// What cannot be read now.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Unread {
+    /// Always `unavailable`.
+    #[cfg_attr(test, schemars(extend("const" = "unavailable")))]
+    status: Status,
+    /// Why.
+    reason: String,
+}
 
 /// Tells how it is. A wrong key is told as little as none.
 pub(crate) async fn health(relay: &Relay, request: &Request) -> Response<Body> {
     let known = is_known(relay, request.headers());
-    let broker = async { if known { broker(relay).await } else { Value::Null } };
+    let broker = async { if known { Some(broker(relay).await) } else { None } };
     let (database, broker) = tokio::join!(database(relay), broker);
     let keys = !relay.settings.send_keys.is_empty();
     if !keys {
@@ -34,21 +171,21 @@ pub(crate) async fn health(relay: &Relay, request: &Request) -> Response<Body> {
         tracing::error!(reason, "a message sent now would not be stored");
     }
     let ok = keys && database.is_ok();
-    let (status, word) = if ok { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
-    let mut told = json!({ "status": word });
+    let (code, status) =
+        if ok { (StatusCode::OK, Status::Ok) } else { (StatusCode::SERVICE_UNAVAILABLE, Status::Unavailable) };
+    let mut told = Health { status, database: None, broker, rooms: None, functions: None };
     if known {
-        told["database"] = match &database {
-            Ok(()) => json!({ "status": "ok" }),
-            Err(reason) => json!({ "status": "unavailable", "reason": reason }),
-        };
-        told["broker"] = broker;
         if database.is_ok() {
             let (rooms, functions) = tokio::join!(rooms(relay), functions(relay));
-            told["rooms"] = rooms;
-            told["functions"] = functions;
+            told.rooms = Some(rooms);
+            told.functions = Some(functions);
         }
+        told.database = Some(match database {
+            Ok(()) => Database::Ok,
+            Err(reason) => Database::Unavailable { reason },
+        });
     }
-    answer::json(status, &told)
+    answer::json(code, &told)
 }
 
 fn is_known(relay: &Relay, headers: &HeaderMap) -> bool {
@@ -71,47 +208,52 @@ async fn within<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result
     }
 }
 
-async fn broker(relay: &Relay) -> Value {
-    let Some(broker) = &relay.broker else { return json!({ "status": "not configured" }) };
+async fn broker(relay: &Relay) -> Broker {
+    let Some(broker) = &relay.broker else { return Broker::NotConfigured };
     match timeout(BROKER_PATIENCE, broker.health()).await {
-        Ok(Ok(health)) => json!({
-            "status": "ok", "way_ms": u64::try_from(health.way.as_millis()).unwrap_or(u64::MAX),
-            "waiting": health.waiting, "retrying": health.retrying, "dead": health.dead,
-        }),
-        Ok(Err(error)) => json!({ "status": "unavailable", "reason": error.to_string() }),
-        Err(_) => json!({ "status": "unavailable", "reason": "no answer in time" }),
+        Ok(Ok(health)) => Broker::Ok {
+            way_ms: u64::try_from(health.way.as_millis()).unwrap_or(u64::MAX),
+            waiting: health.waiting,
+            retrying: health.retrying,
+            dead: health.dead,
+        },
+        Ok(Err(error)) => Broker::Unavailable { reason: error.to_string() },
+        Err(_) => Broker::Unavailable { reason: "no answer in time".to_owned() },
     }
 }
 
-async fn rooms(relay: &Relay) -> Value {
+async fn rooms(relay: &Relay) -> Rooms {
     match within(relay.store.room_states(&relay.room_names())).await {
-        Ok(rooms) => rooms.iter().map(room).collect(),
-        Err(reason) => unread(&reason),
+        Ok(rooms) => Rooms::Read(rooms.into_iter().map(room).collect()),
+        Err(reason) => Rooms::Unread(unread(reason)),
     }
 }
 
-fn room(room: &RoomState) -> Value {
-    json!({
-        "room": room.name, "state": room.state, "reason": room.reason, "queued": room.queued,
-        "oldest_s": room.oldest_s.map(tenths), "paused_until": room.paused_until.map(|until| until.to_string()),
-        "trouble": room.trouble,
-    })
+fn room(room: RoomState) -> RoomHealth {
+    RoomHealth {
+        room: room.name,
+        state: room.state,
+        reason: room.reason,
+        queued: room.queued,
+        oldest_s: room.oldest_s.map(tenths),
+        paused_until: room.paused_until.map(|until| until.to_string()),
+        trouble: room.trouble,
+    }
 }
 
-/// Seconds since each ran; null for one that never did.
-async fn functions(relay: &Relay) -> Value {
+async fn functions(relay: &Relay) -> Functions {
     let seen = match within(relay.store.functions_seen()).await {
         Ok(seen) => seen,
-        Err(reason) => return unread(&reason),
+        Err(reason) => return Functions::Unread(unread(reason)),
     };
     let since = |name: &str| seen.iter().find(|(function, _)| function == name).map(|(_, seconds)| tenths(*seconds));
-    let told = WORKERS.map(|name| (name.to_owned(), json!({ "last_ran_s": since(name) })));
-    Value::Object(Map::from_iter(told))
+    let ran = |name| Ran { last_ran_s: since(name) };
+    Functions::Read { rabbitmq_consumer: ran("rabbitmq-consumer"), dispatcher: ran("dispatcher") }
 }
 
-fn unread(reason: &str) -> Value {
+fn unread(reason: String) -> Unread {
     tracing::error!(reason, "health not read");
-    json!({ "status": "unavailable", "reason": reason })
+    Unread { status: Status::Unavailable, reason }
 }
 
 fn tenths(seconds: f64) -> f64 {

@@ -1,20 +1,24 @@
-//! The HTTP door: `POST /send`, `GET /messages/{uid}`, `GET /health` (and `GET /`).
+//! The HTTP door: `POST /send`, `GET /messages/{uid}`, `GET /health` (and `GET /`), `POST /v3/bots/post`.
 //!
 //! Verified before parsed, parsed before handled: each step returns a typed value or the problem that is the
 //! answer. Nothing is told to a caller without a key but whether a message sent now would be stored.
 mod answer;
 mod document;
 mod event;
+mod groupme;
 mod health;
 mod key;
 mod look_up;
 mod message;
+#[cfg(test)]
+mod openapi;
 mod path;
 mod post;
 mod problem;
+mod send_request;
+mod take_in;
 
-use lambda_http::http::Method;
-use lambda_http::{Body, Request, Response};
+use lambda_http::{Body, Request, Response, http::Method};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
 use talkback::relay::Relay;
@@ -35,7 +39,7 @@ pub async fn invoke(relay: &Relay, event: LambdaEvent<Value>) -> Value {
 /// Answers one request, whose path has no stage before it.
 pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
     let started = Instant::now();
-    let mut response = serve(relay, &request).await.unwrap_or_else(Problem::into_response);
+    let mut response = serve(relay, &request).await.unwrap_or_else(|problem| problem.answer_at(request.uri().path()));
     if request.method() == Method::HEAD {
         *response.body_mut() = Body::Empty;
     }
@@ -55,5 +59,6 @@ async fn serve(relay: &Relay, request: &Request) -> Result<Response<Body>, Probl
         Path::Send => post::post(relay, request).await,
         Path::Message(uid) => look_up::look_up(relay, request, &uid).await,
         Path::Health => Ok(health::health(relay, request).await),
+        Path::BotsPost => groupme::post(relay, request).await,
     }
 }

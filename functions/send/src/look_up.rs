@@ -2,7 +2,8 @@
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Request, Response};
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use talkback::delivery::{DeliveryState, Verdict, message_state};
 use talkback::relay::Relay;
 use talkback::store::look_up::Found;
@@ -28,7 +29,13 @@ pub(crate) async fn look_up(relay: &Relay, request: &Request, uid: &str) -> Resu
     let found = narrow(found, uid, wanted_source(request).as_deref());
     match &found[..] {
         [] => Err(missing()),
-        [found] => Ok(answer::json(StatusCode::OK, &whole(found))),
+        [found] => {
+            let whole = whole(found).map_err(|error| {
+                tracing::error!(error = &error as &dyn std::error::Error, "stored message not understood");
+                Problem::unreadable()
+            })?;
+            Ok(answer::json(StatusCode::OK, &whole))
+        }
         several => Err(Problem::ambiguous(several.iter().map(candidate).collect())),
     }
 }
@@ -56,19 +63,105 @@ pub(crate) fn state(found: &Found) -> &str {
     Verdict::parse(&found.verdict).map_or(&found.verdict, |verdict| message_state(verdict, &states))
 }
 
-fn whole(found: &Found) -> Value {
-    let mut whole = candidate(found);
-    whole["verdict"] = json!(found.verdict);
-    whole["verdict_reason"] = json!(found.verdict_reason);
-    whole["deliveries"] = found.deliveries.clone();
-    whole
+/// Which message is meant, and where it stands.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Candidate {
+    /// As its sender wrote it.
+    uid: String,
+    /// What people see in the chat and may type.
+    short_uid: String,
+    /// Where it came from, with its leading `source.`.
+    source: String,
+    /// When it was taken in.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::moment"))]
+    accepted_at: String,
+    /// Its verdict, or the state of its delivery that is least far.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::message_state"))]
+    state: String,
 }
 
-fn candidate(found: &Found) -> Value {
-    json!({
-        "uid": found.given_uid, "short_uid": found.short_uid, "source": found.source,
-        "accepted_at": found.accepted_at.to_string(), "state": state(found),
+/// What became of a message.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct LookedUp {
+    #[serde(flatten)]
+    message: Candidate,
+    /// What was decided when it was taken in.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::verdict"))]
+    verdict: String,
+    /// Why, where it was not accepted.
+    verdict_reason: Option<String>,
+    /// One for each room.
+    deliveries: Vec<Delivery>,
+}
+
+/// What became of a message in one room.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Delivery {
+    /// The room's name.
+    room: String,
+    /// Where it stands.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::delivery_state"))]
+    state: String,
+    /// Why it stands there.
+    cause: String,
+    /// One for each post.
+    parts: Vec<Part>,
+    /// Every change of its state, the first first.
+    events: Vec<Change>,
+}
+
+/// One post.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Part {
+    /// Its number, from 1.
+    n: i64,
+    /// What it is: a text, a picture, a closing line, a notice.
+    kind: String,
+    /// Where it stands.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::part_state"))]
+    state: String,
+    /// How often it was tried.
+    attempt: i64,
+}
+
+/// One change of a delivery's state.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Change {
+    /// When.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::moment"))]
+    at: String,
+    /// The state before; null for the first.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::optional_delivery_state"))]
+    from: Option<String>,
+    /// The state after.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::delivery_state"))]
+    to: String,
+    /// Why.
+    cause: String,
+}
+
+fn whole(found: &Found) -> Result<LookedUp, serde_json::Error> {
+    Ok(LookedUp {
+        message: candidate(found),
+        verdict: found.verdict.clone(),
+        verdict_reason: found.verdict_reason.clone(),
+        deliveries: Vec::deserialize(&found.deliveries)?,
     })
+}
+
+fn candidate(found: &Found) -> Candidate {
+    Candidate {
+        uid: found.given_uid.clone(),
+        short_uid: found.short_uid.clone(),
+        source: found.source.clone(),
+        accepted_at: found.accepted_at.to_string(),
+        state: state(found).to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
-//! The fields of `POST /send` as a message: types and ranges, each fault by the name of its field.
+//! The request of `POST /send` as a message: what each field may say, each fault by the name of its field.
 use jiff::Timestamp;
 use lambda_http::http::{HeaderMap, StatusCode, Uri};
-use serde_json::Value;
 use talkback::message::{Media, Message, Priority, Uid};
 use talkback::route::RoutingKey;
 use talkback::text::Text;
@@ -9,18 +8,25 @@ use uuid::Uuid;
 
 use crate::document::Document;
 use crate::problem::Problem;
+use crate::send_request::SendRequest;
 
 /// Where a message comes from that does not say.
 const DEFAULT_SOURCE: &str = "standard";
 
 /// Longest name of a source, in bytes: with what stands before it, it must be an AMQP routing key of at most 255.
-const LONGEST_SOURCE: usize = 200;
+pub(crate) const LONGEST_SOURCE: usize = 200;
 
 /// Most pictures of one message: as many as a text over Twilio can bring.
-const MOST_IMAGES: usize = 10;
+pub(crate) const MOST_IMAGES: usize = 10;
 
 /// Longest URL of a picture, in bytes.
-const LONGEST_URL: usize = 2048;
+pub(crate) const LONGEST_URL: usize = 2048;
+
+/// What a URL that is refused must be.
+pub(crate) const WEB_ADDRESS: &str = "must be an https:// address without credentials, of at most 2048 bytes";
+
+/// The header that makes a repeat a repeat, as it is named in faults.
+pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// A message as its sender asks for it.
 pub(crate) struct Asked {
@@ -30,18 +36,22 @@ pub(crate) struct Asked {
     pub(crate) named: bool,
 }
 
-/// Reads a document that is without its password.
+/// Judges a request whose fields were taken out of the document.
 ///
 /// # Errors
 /// 400 with everything that is wrong.
-pub(crate) fn read(mut document: Document, headers: &HeaderMap) -> Result<Asked, Problem> {
-    let source = source(&mut document);
-    let uids = uids(&mut document, headers);
-    let uid = source.as_ref().and_then(|source| one_uid(&mut document, &uids, source));
-    let (body, media) = content(&mut document);
-    let priority = priority(&mut document);
-    let rooms = rooms(&mut document);
-    let expires_at = expiry(&mut document);
+pub(crate) fn read(request: SendRequest, mut document: Document, headers: &HeaderMap) -> Result<Asked, Problem> {
+    let source = source(&mut document, request.source);
+    let told = [
+        ("wbor_message_id", request.wbor_message_id),
+        ("uid", request.uid),
+        (IDEMPOTENCY_KEY, idempotency_key(headers)),
+    ];
+    let uid = source.as_ref().and_then(|source| one_uid(&mut document, told, source));
+    let (body, media) = content(&mut document, request.body, request.images);
+    let priority = request.priority.and_then(|word| priority(&mut document, &word));
+    let rooms = request.rooms.and_then(|rooms| self::rooms(&mut document, rooms));
+    let expires_at = request.expires_at.and_then(|told| expiry(&mut document, &told));
     document.end()?;
     let source = source.ok_or_else(|| Problem::field(StatusCode::BAD_REQUEST, "source", "cannot be read"))?;
     let named = uid.is_some();
@@ -51,12 +61,8 @@ pub(crate) fn read(mut document: Document, headers: &HeaderMap) -> Result<Asked,
 }
 
 /// The routing key; `None` where a fault was noted.
-fn source(document: &mut Document) -> Option<RoutingKey> {
-    let name = match document.take("source") {
-        None => DEFAULT_SOURCE.to_owned(),
-        Some(Value::String(name)) => name,
-        Some(_) => return document.none("source", "must be a string"),
-    };
+fn source(document: &mut Document, told: Option<String>) -> Option<RoutingKey> {
+    let name = told.unwrap_or_else(|| DEFAULT_SOURCE.to_owned());
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
     let words = name.split('.').all(|word| !word.is_empty() && word.bytes().all(plain));
     if !words || name.len() > LONGEST_SOURCE {
@@ -69,31 +75,19 @@ fn source(document: &mut Document) -> Option<RoutingKey> {
     RoutingKey::parse(&format!("source.{name}")).ok()
 }
 
-/// Every uid that is told, by where it stands.
-fn uids(document: &mut Document, headers: &HeaderMap) -> Vec<(&'static str, String)> {
-    let mut uids = Vec::new();
-    for field in ["wbor_message_id", "uid"] {
-        match document.take(field) {
-            None => {}
-            Some(Value::String(uid)) => uids.push((field, uid)),
-            Some(Value::Number(uid)) if !uid.is_f64() => uids.push((field, uid.to_string())),
-            Some(_) => document.fault(field, "must be a string or a whole number"),
-        }
-    }
-    if let Some(key) = headers.get("idempotency-key") {
-        let key = String::from_utf8_lossy(key.as_bytes());
-        // The standard in the making writes it in quotes.
-        let bare = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(&key);
-        uids.push(("Idempotency-Key", bare.to_owned()));
-    }
-    uids
+/// The uid that the headers tell.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Option<String> {
+    let key = String::from_utf8_lossy(headers.get(IDEMPOTENCY_KEY)?.as_bytes());
+    // The standard in the making writes it in quotes.
+    let bare = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(&key);
+    Some(bare.to_owned())
 }
 
 /// The uid, if any is told; all must be the same.
-fn one_uid(document: &mut Document, told: &[(&'static str, String)], source: &RoutingKey) -> Option<Uid> {
+fn one_uid(document: &mut Document, told: [(&str, Option<String>); 3], source: &RoutingKey) -> Option<Uid> {
     let mut one: Option<Uid> = None;
-    for (field, uid) in told {
-        match (Uid::parse(uid, source), &one) {
+    for (field, uid) in told.into_iter().filter_map(|(field, uid)| Some((field, uid?))) {
+        match (Uid::parse(&uid, source), &one) {
             (Err(error), _) => document.fault(field, &error.to_string()),
             (Ok(uid), Some(one)) if uid.key() != one.key() => {
                 document.fault(field, "differs from the other uid of this request");
@@ -105,34 +99,32 @@ fn one_uid(document: &mut Document, told: &[(&'static str, String)], source: &Ro
     one
 }
 
-fn content(document: &mut Document) -> (Text, Vec<Media>) {
-    let body = match document.take("body") {
-        None => Some(Text::default()),
-        Some(Value::String(body)) => Some(Text::clean(&body)),
-        Some(_) => document.none("body", "must be a string"),
-    };
-    let images = match document.strings("images") {
+fn content(document: &mut Document, body: Option<String>, images: Option<Vec<String>>) -> (Text, Vec<Media>) {
+    let body = Text::clean(&body.unwrap_or_default());
+    let images = match images {
         Some(images) if images.len() > MOST_IMAGES => document.none("images", "may be 10 at most").unwrap_or_default(),
         Some(images) if !images.iter().all(|url| is_web_address(url)) => document
             .none("images", "must be https:// addresses without credentials, of at most 2048 bytes")
             .unwrap_or_default(),
         images => images.unwrap_or_default(),
     };
-    if body.as_ref().is_some_and(Text::is_blank) && images.is_empty() && !document.is_at_fault("images") {
+    let at_fault = ["body", "images"].iter().any(|field| document.is_at_fault(field));
+    if body.is_blank() && images.is_empty() && !at_fault {
         document.fault("body", "or `images` must say something");
     }
     let media = images.into_iter().map(|url| Media { url, content_type: None }).collect();
-    (body.unwrap_or_default(), media)
+    (body, media)
 }
 
-fn is_web_address(url: &str) -> bool {
+/// Whether it is an https address of some host, without credentials.
+pub(crate) fn is_web_address(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
     let host = uri.authority().is_some_and(|to| !to.host().is_empty() && !to.as_str().contains('@'));
     uri.scheme_str() == Some("https") && host && url.len() <= LONGEST_URL && url.bytes().all(|b| b.is_ascii_graphic())
 }
 
-fn priority(document: &mut Document) -> Option<Priority> {
-    match document.string("priority")?.as_str() {
+fn priority(document: &mut Document, word: &str) -> Option<Priority> {
+    match word {
         "normal" => Some(Priority::Normal),
         "high" => Some(Priority::High),
         "urgent" => Some(Priority::Urgent),
@@ -141,8 +133,7 @@ fn priority(document: &mut Document) -> Option<Priority> {
 }
 
 /// Sorted and each once: the order in which rooms are named is no difference in content.
-fn rooms(document: &mut Document) -> Option<Vec<String>> {
-    let mut rooms = document.strings("rooms")?;
+fn rooms(document: &mut Document, mut rooms: Vec<String>) -> Option<Vec<String>> {
     if rooms.is_empty() {
         return document.none("rooms", "must name at least one room, or be left out");
     }
@@ -151,8 +142,7 @@ fn rooms(document: &mut Document) -> Option<Vec<String>> {
     Some(rooms)
 }
 
-fn expiry(document: &mut Document) -> Option<Timestamp> {
-    let told = document.string("expires_at")?;
+fn expiry(document: &mut Document, told: &str) -> Option<Timestamp> {
     told.parse()
         .ok()
         .or_else(|| document.none("expires_at", "must be a time as in RFC 3339, such as 2026-11-20T18:00:00Z"))

@@ -13,6 +13,8 @@ pub(crate) enum Path {
     Message(String),
     /// `/health` and `/`
     Health,
+    /// `/v3/bots/post`
+    BotsPost,
 }
 
 impl Path {
@@ -20,6 +22,7 @@ impl Path {
     pub(crate) fn of(path: &str) -> Option<Self> {
         match path {
             "/send" => Some(Self::Send),
+            "/v3/bots/post" => Some(Self::BotsPost),
             "/" | "" | "/health" => Some(Self::Health),
             // A uid may hold a slash, escaped or not.
             _ => {
@@ -33,7 +36,7 @@ impl Path {
     /// 405 for a method that this address does not take.
     pub(crate) fn check(&self, method: &Method) -> Result<(), Problem> {
         let (taken, allow) = match self {
-            Self::Send => (*method == Method::POST, "POST"),
+            Self::Send | Self::BotsPost => (*method == Method::POST, "POST"),
             Self::Message(_) | Self::Health => ([Method::GET, Method::HEAD].contains(method), "GET, HEAD"),
         };
         if taken { Ok(()) } else { Err(Problem::wrong_method(allow)) }
@@ -49,6 +52,10 @@ mod tests {
         let message = |uid: &str| Some(Path::Message(uid.to_owned()));
         for (path, want) in [
             ("/send", Some(Path::Send)),
+            ("/v3/bots/post", Some(Path::BotsPost)),
+            ("/v3/bots/post/", None),
+            ("/v3/bots", None),
+            ("/bots/post", None),
             ("/", Some(Path::Health)),
             ("", Some(Path::Health)),
             ("/health", Some(Path::Health)),
@@ -67,9 +74,12 @@ mod tests {
 
     #[test]
     fn an_address_takes_only_its_own_methods() {
-        for (path, taken) in
-            [("/send", vec!["POST"]), ("/health", vec!["GET", "HEAD"]), ("/messages/7", vec!["GET", "HEAD"])]
-        {
+        for (path, taken) in [
+            ("/send", vec!["POST"]),
+            ("/v3/bots/post", vec!["POST"]),
+            ("/health", vec!["GET", "HEAD"]),
+            ("/messages/7", vec!["GET", "HEAD"]),
+        ] {
             for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
                 let checked = Path::of(path).unwrap().check(&Method::from_bytes(method.as_bytes()).unwrap());
                 assert_eq!(checked.is_ok(), taken.contains(&method), "{method} {path}");

@@ -1,20 +1,14 @@
-//! `POST /send`: stores a message, and waits up to a second for its first post.
-use std::time::Duration;
-
+//! `POST /send`: who may, what is said, and the answer.
 use jiff::Timestamp;
 use lambda_http::http::StatusCode;
-use lambda_http::{Body, Request, RequestExt as _, Response};
-use serde_json::{Value, json};
-use talkback::delivery::{DeliveryState, Verdict};
+use lambda_http::{Body, Request, Response};
+use serde::Serialize;
+use serde_json::Value;
+use talkback::delivery::DeliveryState;
 use talkback::message::Message;
 use talkback::relay::Relay;
 use talkback::relay::accept::Outcome;
-use talkback::relay::dispatch::{Budget, end_of};
-use talkback::relay::plan::{Door, Offer};
-use talkback::send_key::SendKey;
-use talkback::store::StoreError;
 use talkback::store::look_up::Found;
-use tokio::time::{Instant, sleep};
 
 use crate::answer;
 use crate::document::Document;
@@ -22,15 +16,39 @@ use crate::key;
 use crate::look_up;
 use crate::message::{self, Asked};
 use crate::problem::Problem;
+use crate::send_request::SendRequest;
+use crate::take_in::{Taken, not_stored, take_in};
 
-/// How long the answer waits for the first post.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The answer to a message that is stored.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Stored {
+    /// The message's uid, as its sender wrote it, or ours.
+    uid: String,
+    /// What people see in the chat and may type: the uid up to its first `-`.
+    short_uid: String,
+    /// Where the message stands: its verdict, or the state of its delivery that is least far.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::message_state"))]
+    state: String,
+    /// One for each room.
+    deliveries: Vec<StoredDelivery>,
+    /// Whether it had been taken in before: nothing is posted again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    duplicate: bool,
+}
 
-/// How often it is looked for where somebody else has the room.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// What is left of the function's time for the answer itself.
-const MARGIN: Duration = Duration::from_secs(1);
+/// What is on its way to one room.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct StoredDelivery {
+    /// The room's name.
+    room: String,
+    /// Where it stands.
+    #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::delivery_state"))]
+    state: String,
+    /// How many posts it is.
+    parts: usize,
+}
 
 /// Takes a message in.
 ///
@@ -42,16 +60,22 @@ pub(crate) async fn post(relay: &Relay, request: &Request) -> Result<Response<Bo
     if bearer.is_some() {
         key::known(keys, bearer)?;
     }
-    let document = Document::open(request)?;
-    let key = key::of_both(keys, bearer, document.password.as_ref())?;
+    let mut document = Document::open(request)?;
     let raw = document.raw();
-    let Asked { message, named } = message::read(document, request.headers())?;
+    let asked = SendRequest::take(&mut document);
+    let key = key::of_both(keys, bearer, asked.password.as_ref())?;
+    let Asked { message, named } = message::read(asked, document, request.headers())?;
     key::may_send(key, &message)?;
     check_rooms(relay, &message)?;
     relay.wake().await.map_err(not_stored)?;
     check_expiry(relay, &message, named).await?;
-    let end = request.lambda_context_ref().and_then(|context| end_of(context.deadline()));
-    take_in(relay, key, message, raw, end).await
+    let new = if key.ok200 { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let (status, stored) = match take_in(relay, request, key, message, raw).await? {
+        Taken::New(found) => (new, Stored::of(&found)),
+        Taken::Unread(outcome) => (new, Stored::planned(&outcome)),
+        Taken::Repeat(found) => (StatusCode::OK, Stored { duplicate: true, ..Stored::of(&found) }),
+    };
+    Ok(answer::json(status, &stored))
 }
 
 fn check_rooms(relay: &Relay, message: &Message) -> Result<(), Problem> {
@@ -72,132 +96,39 @@ async fn check_expiry(relay: &Relay, message: &Message, named: bool) -> Result<(
     if known { Ok(()) } else { Err(Problem::field(StatusCode::BAD_REQUEST, "expires_at", "must be in the future")) }
 }
 
-async fn take_in(
-    relay: &Relay,
-    key: &SendKey,
-    message: Message,
-    raw: Vec<u8>,
-    end: Option<Instant>,
-) -> Result<Response<Body>, Problem> {
-    let (uid, source) = (message.uid.clone(), message.source.clone());
-    let offer = Offer {
-        message,
-        door: Door::Http,
-        sent_by: Some(key.name.clone()),
-        reply: None,
-        deliver_by: None,
-        stamped_at: None,
-        route: None,
-        raw,
-    };
-    let outcome = relay.accept(&[offer]).await.map_err(not_stored)?.pop().ok_or_else(Problem::unavailable)?;
-    let verdict = outcome.verdict.as_str();
-    tracing::info!(
-        uid = uid.key(),
-        source = source.as_str(),
-        key = key.name,
-        verdict,
-        reason = outcome.reason,
-        "taken in"
-    );
-    match outcome.verdict {
-        Verdict::Rejected if outcome.is_conflict() => Err(Problem::conflict()),
-        Verdict::Rejected => Err(rejected(outcome.reason)),
-        Verdict::Duplicate => {
-            let found = find(relay, uid.key()).await.map_err(not_read)?.ok_or_else(Problem::unreadable)?;
-            if found.verdict == Verdict::Rejected.as_str() {
-                return Err(rejected(found.verdict_reason.as_deref()));
-            }
-            let mut shown = shown(&found);
-            shown["duplicate"] = Value::Bool(true);
-            Ok(answer::json(StatusCode::OK, &shown))
-        }
-        _ => {
-            let found = first_post(relay, &outcome, end).await;
-            let status = if key.ok200 { StatusCode::OK } else { StatusCode::ACCEPTED };
-            Ok(answer::json(status, &found.as_ref().map_or_else(|| planned(&outcome), shown)))
+impl Stored {
+    /// As the store has it.
+    fn of(found: &Found) -> Self {
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let delivery = |delivery: &Value| StoredDelivery {
+            room: word(&delivery["room"]),
+            state: word(&delivery["state"]),
+            parts: delivery["parts"].as_array().map_or(0, Vec::len),
+        };
+        Self {
+            uid: found.given_uid.clone(),
+            short_uid: found.short_uid.clone(),
+            state: look_up::state(found).to_owned(),
+            deliveries: found.deliveries.as_array().into_iter().flatten().map(delivery).collect(),
+            duplicate: false,
         }
     }
-}
 
-/// Posts in the message's rooms, or waits while somebody else does. What goes wrong here is the dispatcher's to mend:
-/// the message is stored.
-async fn first_post(relay: &Relay, outcome: &Outcome, end: Option<Instant>) -> Option<Found> {
-    let rooms: Vec<String> = outcome.deliveries.iter().map(|(room, _)| room.clone()).collect();
-    let end = end.and_then(|end| end.checked_sub(MARGIN));
-    let until = end.map_or(Instant::now() + PATIENCE, |end| end.min(Instant::now() + PATIENCE));
-    if !rooms.is_empty()
-        && let Err(error) = relay.dispatch(&Budget::door(PATIENCE, end, rooms)).await
-    {
-        tracing::warn!(error = &error as &dyn std::error::Error, "posting is left to the dispatcher");
-    }
-    loop {
-        match find(relay, outcome.uid.key()).await {
-            Ok(Some(found)) if !is_posted(&found) && Instant::now() + LOOK < until => sleep(LOOK).await,
-            Ok(found) => return found,
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "state not read");
-                return None;
-            }
+    /// As it was planned, where the store can no longer be read.
+    fn planned(outcome: &Outcome) -> Self {
+        let queued = DeliveryState::Queued.as_str();
+        let delivery = |(room, parts): &(String, usize)| StoredDelivery {
+            room: room.clone(),
+            state: queued.to_owned(),
+            parts: *parts,
+        };
+        let state = if outcome.deliveries.is_empty() { outcome.verdict.as_str() } else { queued };
+        Self {
+            uid: outcome.uid.given().to_owned(),
+            short_uid: outcome.uid.short().to_owned(),
+            state: state.to_owned(),
+            deliveries: outcome.deliveries.iter().map(delivery).collect(),
+            duplicate: false,
         }
     }
-}
-
-/// Whether there is nothing left to wait for: a part is out, or a delivery has ended.
-fn is_posted(found: &Found) -> bool {
-    let deliveries = found.deliveries.as_array().map_or(&[][..], Vec::as_slice);
-    let waits = |delivery: &Value| {
-        let parts = delivery["parts"].as_array().map_or(&[][..], Vec::as_slice);
-        ["queued", "sending"].iter().any(|state| delivery["state"] == *state)
-            && parts.iter().all(|part| ["waiting", "posting"].iter().any(|state| part["state"] == *state))
-    };
-    !deliveries.iter().all(waits) || deliveries.is_empty()
-}
-
-async fn find(relay: &Relay, uid: &str) -> Result<Option<Found>, StoreError> {
-    Ok(relay.store.find_by_key(&[uid.to_owned()]).await?.pop())
-}
-
-/// The answer, as the store has it.
-fn shown(found: &Found) -> Value {
-    let delivery = |delivery: &Value| {
-        let parts = delivery["parts"].as_array().map_or(0, Vec::len);
-        json!({ "room": delivery["room"], "state": delivery["state"], "parts": parts })
-    };
-    let deliveries: Vec<Value> = found.deliveries.as_array().into_iter().flatten().map(delivery).collect();
-    json!({
-        "uid": found.given_uid, "short_uid": found.short_uid, "state": look_up::state(found), "deliveries": deliveries,
-    })
-}
-
-/// The answer where the store can no longer be read.
-fn planned(outcome: &Outcome) -> Value {
-    let queued = DeliveryState::Queued.as_str();
-    let delivery = |(room, parts): &(String, usize)| json!({ "room": room, "state": queued, "parts": parts });
-    let deliveries: Vec<Value> = outcome.deliveries.iter().map(delivery).collect();
-    let state = if deliveries.is_empty() { outcome.verdict.as_str() } else { queued };
-    json!({ "uid": outcome.uid.given(), "short_uid": outcome.uid.short(), "state": state, "deliveries": deliveries })
-}
-
-/// Kept for a person to see, never posted; its uid is used up.
-fn rejected(reason: Option<&str>) -> Problem {
-    let field = |field, what| Problem::field(StatusCode::BAD_REQUEST, field, what);
-    match reason {
-        Some("no_route") => {
-            field("source", "is not taken to any room by the configured routes; kept as rejected, not posted")
-        }
-        Some("no_room") => field("source", "goes to rooms that do not exist; kept as rejected, not posted"),
-        Some("refused_by_database") => field("body", "or another field holds what cannot be stored; kept as rejected"),
-        _ => Problem::new(StatusCode::BAD_REQUEST, "kept as rejected, not posted"),
-    }
-}
-
-fn not_stored(error: StoreError) -> Problem {
-    tracing::error!(error = &error as &dyn std::error::Error, "message not stored");
-    Problem::unavailable()
-}
-
-fn not_read(error: StoreError) -> Problem {
-    tracing::error!(error = &error as &dyn std::error::Error, "repeated message not read");
-    Problem::unreadable()
 }

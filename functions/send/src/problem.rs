@@ -1,28 +1,70 @@
-//! Errors as RFC 9457 problem documents that name the fields. No value of a caller's document is ever in one, but the
+//! Errors that name the fields: RFC 9457 problem documents, or GroupMe's envelope where GroupMe is spoken. No value of a caller's document is ever in one, but the
 //! names of fields, sources and rooms that were asked for with a valid key.
 use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
 use lambda_http::{Body, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::answer;
+use crate::groupme;
+use crate::look_up::Candidate;
 
 /// What is wrong with one field.
 pub(crate) type Fault = (String, String);
+
+/// A problem as RFC 9457 has it, with the fields that are wrong.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct ProblemDocument {
+    /// Always `about:blank`: the status says which problem it is.
+    r#type: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong, for a person to read.
+    detail: String,
+    /// The fields that are wrong, by their names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fields: Vec<String>,
+    /// The messages that may be meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    candidates: Vec<Candidate>,
+}
+
+/// GroupMe's envelope around an error.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct GroupMeError {
+    /// Always null.
+    response: (),
+    /// What is wrong.
+    meta: GroupMeMeta,
+}
+
+/// What an envelope says of the request.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct GroupMeMeta {
+    /// The HTTP status.
+    code: u16,
+    /// What is wrong, one text for each fault; one about a field begins with its name.
+    errors: Vec<String>,
+}
 
 /// Why a request is not done.
 #[derive(Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
-    detail: String,
+    said: Vec<String>,
     fields: Vec<String>,
     header: Option<(&'static str, &'static str)>,
-    candidates: Vec<Value>,
+    candidates: Vec<Candidate>,
 }
 
 impl Problem {
     /// A problem with the request as a whole.
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), fields: Vec::new(), header: None, candidates: Vec::new() }
+        Self { status, said: vec![detail.into()], fields: Vec::new(), header: None, candidates: Vec::new() }
     }
 
     /// A problem with one field; `what` goes on where its name ends.
@@ -32,9 +74,9 @@ impl Problem {
 
     /// 400 for all faults of a document at once.
     pub(crate) fn faults(faults: Vec<Fault>) -> Self {
-        let said: Vec<String> = faults.iter().map(|(field, what)| format!("`{field}` {what}")).collect();
+        let said = faults.iter().map(|(field, what)| format!("`{field}` {what}")).collect();
         let fields = faults.into_iter().map(|(field, _)| field).collect();
-        Self { fields, ..Self::new(StatusCode::BAD_REQUEST, said.join("; ")) }
+        Self { status: StatusCode::BAD_REQUEST, said, fields, header: None, candidates: Vec::new() }
     }
 
     /// 401, the same for every reason: which part of a credential was right is nobody's to know.
@@ -46,7 +88,7 @@ impl Problem {
 
     /// 404 for an address where nothing stands.
     pub(crate) fn unknown_path() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "there is POST /send, GET /messages/{uid} and GET /health")
+        Self::new(StatusCode::NOT_FOUND, "there is POST /send, GET /messages/{uid}, GET /health and POST /v3/bots/post")
     }
 
     /// 405.
@@ -62,14 +104,14 @@ impl Problem {
     }
 
     /// 409: several messages are meant; the caller may choose.
-    pub(crate) fn ambiguous(candidates: Vec<Value>) -> Self {
+    pub(crate) fn ambiguous(candidates: Vec<Candidate>) -> Self {
         let what = "is that of several messages: ask by the full one, and with ?source= where that is the same";
         Self { candidates, ..Self::field(StatusCode::CONFLICT, "uid", what) }
     }
 
     /// 503: nothing is known to be stored; the same request may be sent again.
     pub(crate) fn unavailable() -> Self {
-        Self::retry("the message could not be stored; send it again with the same uid", "5")
+        Self::retry("the message could not be stored; send it again, with the same uid or Idempotency-Key", "5")
     }
 
     /// 503: the message is stored or is not, but the store cannot be read.
@@ -87,27 +129,43 @@ impl Problem {
         Self { header: Some(header), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 
+    /// The answer in the form of what stands at this address.
+    pub(crate) fn answer_at(self, path: &str) -> Response<Body> {
+        if groupme::stands_at(path) { self.into_envelope() } else { self.into_response() }
+    }
+
     /// The answer.
     pub(crate) fn into_response(self) -> Response<Body> {
-        let title = self.status.canonical_reason().unwrap_or_default();
-        let mut document =
-            json!({ "type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail });
-        if !self.fields.is_empty() {
-            document["fields"] = json!(self.fields);
-        }
-        if !self.candidates.is_empty() {
-            document["candidates"] = Value::Array(self.candidates);
-        }
-        let mut response = answer::typed(self.status, "application/problem+json", &document);
-        if let Some((name, value)) = self.header {
-            response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        response
+        let document = ProblemDocument {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            detail: self.said.join("; "),
+            fields: self.fields,
+            candidates: self.candidates,
+        };
+        with(answer::typed(self.status, "application/problem+json", &document), self.header)
     }
+
+    /// The answer as GroupMe would give it.
+    pub(crate) fn into_envelope(self) -> Response<Body> {
+        let envelope =
+            GroupMeError { response: (), meta: GroupMeMeta { code: self.status.as_u16(), errors: self.said } };
+        with(answer::json(self.status, &envelope), self.header)
+    }
+}
+
+fn with(mut response: Response<Body>, header: Option<(&'static str, &'static str)>) -> Response<Body> {
+    if let Some((name, value)) = header {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    response
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn document(problem: Problem) -> (Response<Body>, Value) {
@@ -144,5 +202,20 @@ mod tests {
             assert_eq!((response.status().as_u16(), &document["status"]), (status, &json!(status)));
             assert_eq!(response.headers()[name], value);
         }
+    }
+
+    #[test]
+    fn groupmes_envelope_says_each_fault_and_carries_the_same_headers() {
+        let fault = |field: &str| (field.to_owned(), "must be right".to_owned());
+        let response = Problem::faults(vec![fault("text"), fault("picture_url")]).into_envelope();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (400, &"application/json".parse().unwrap())
+        );
+        let envelope: Value = serde_json::from_slice(response.body()).unwrap();
+        let errors = ["`text` must be right", "`picture_url` must be right"];
+        assert_eq!(envelope, json!({ "response": null, "meta": { "code": 400, "errors": errors } }));
+        assert_eq!(Problem::unavailable().into_envelope().headers()["retry-after"], "5");
+        assert_eq!(Problem::wrong_method("POST").into_envelope().headers()["allow"], "POST");
     }
 }

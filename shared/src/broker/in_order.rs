@@ -1,9 +1,9 @@
 //! Many messages on one channel, in order, with their confirms in flight together.
+use lapin::Confirmation;
 use lapin::options::BasicPublishOptions;
 
 use super::connection::within;
 use super::{Broker, BrokerError, Cause, Leased, Props, short};
-use lapin::Confirmation;
 
 /// A message to be published.
 #[derive(Debug)]

@@ -71,3 +71,42 @@ impl Target {
         self.host.trim_matches(['[', ']']).parse().ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(url: &str, open: &[Site]) -> Result<Target, Missing> {
+        Target::first(Url::parse(url).unwrap(), open, &mut None)
+    }
+
+    /// A redirect from https needs a certificate that is trusted, which no server of a test has.
+    #[test]
+    fn a_redirect_never_leads_from_https_to_http() {
+        let open = ["a.example.org", "127.0.0.1:8081"].map(|site| Site::parse(site).unwrap());
+        let mut asked = None;
+        let start = judge("https://a.example.org/1.gif", &open).unwrap();
+        for downgrade in ["http://a.example.org/2.gif", "http://127.0.0.1:8081/2.gif"] {
+            assert!(judge(downgrade, &open).is_ok(), "by itself {downgrade} is open");
+            assert_eq!(start.next(Some(downgrade), &open, &mut asked).err(), Some(Missing::Address), "{downgrade}");
+        }
+        assert_eq!(asked.as_deref(), Some("127.0.0.1"));
+        let start = judge("http://a.example.org/1.gif", &open).unwrap();
+        for (location, follows) in [
+            ("https://a.example.org/2.gif", true),
+            ("https://b.example.org/2.gif", true),
+            ("http://b.example.org/2.gif", false),
+            ("2.gif", true),
+        ] {
+            assert_eq!(start.next(Some(location), &open, &mut asked).is_ok(), follows, "{location}");
+        }
+        assert_eq!(start.next(None, &open, &mut asked).err(), Some(Missing::Address));
+    }
+
+    #[tokio::test]
+    async fn the_port_is_the_one_that_was_judged_whatever_the_resolver_says() {
+        let names = Names::new(|_, _| async { Ok(vec![SocketAddr::from(([93, 184, 215, 14], 22))]) });
+        let target = judge("https://a.example.org/1.gif", &[]).unwrap();
+        assert_eq!(target.addresses(&names).await.unwrap(), [SocketAddr::from(([93, 184, 215, 14], 443))]);
+    }
+}

@@ -90,3 +90,27 @@ fn no_key_may_speak_as_twilio_groupme_or_talkback() {
         assert!(!key.may_use(theirs), "{theirs}");
     }
 }
+
+#[test]
+fn a_key_has_one_source_for_what_names_none() {
+    let own = |rest: &str| key(rest).own_source().map(|source| source.as_str().to_owned());
+    for (rest, want) in [
+        ("", "source.standard"),
+        (":#", "source.standard"),
+        (":*", "source.standard"),
+        (":ups.#|standard.*|standard", "source.standard"),
+        (":ups.#|weather.wind|weather.rain", "source.weather.wind"),
+        (":weather.*", "source.weather.web"),
+        (":weather.#", "source.weather.web"),
+        (":*.weather.#", "source.web.weather.web"),
+        // What no key may use is passed over.
+        (":twilio.sms.incoming|ups", "source.ups"),
+        (":twilio.#|groupme|ups.*", "source.ups.web"),
+    ] {
+        assert_eq!(own(rest).as_deref(), Some(want), "{rest}");
+    }
+    assert_eq!(own(":twilio.#|talkback"), None);
+    assert_eq!(own(&format!(":{}", "s".repeat(250))), None, "no routing key is as long");
+    let dotted = SendKey::parse(&format!("Web.2:{SECRET}:weather.*")).unwrap();
+    assert_eq!(dotted.own_source().unwrap().as_str(), "source.weather.web-2");
+}

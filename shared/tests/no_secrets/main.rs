@@ -138,6 +138,7 @@ fn a_wrong_value_in_the_toml_is_named_and_not_quoted() {
         documents.extend(keys.map(|key| format!("[[routes]]\n{key} = \"{poison}**\"")));
         documents.push(format!("[[routes]]\nrooms = [\"{poison}\"]"));
         documents.extend(["rooms", "routes", "lanes", "time", "media"].map(|key| format!("{key} = \"{poison}\"")));
+        documents.push(format!("[media]\nallow = [\"{poison}/\"]\ntimeout = \"{poison}\""));
         documents.push(format!("[time]\nzone = \"{poison}\""));
         documents.push(format!("[lanes]\nlease = \"{poison}\"\nlanes = \"{poison}\"\nset_aside_delays = \"{poison}\""));
         for document in documents {

@@ -35,7 +35,11 @@ const VICTIMS: [&str; 10] = [
 async fn story(seed: u64, setup: Setup) -> String {
     let works = Arc::new(Works::start(setup).await);
     let mut chance = Chance::of(seed);
-    let said: Vec<Message> = (0..MESSAGES).map(|number| Message::new(number, works.rooms, &mut chance)).collect();
+    let message = |number| {
+        let message = Message::new(number, works.rooms, &mut chance);
+        if works.readable && number % 6 == 0 { message.with_picture(works.gallery.url("a.gif")) } else { message }
+    };
+    let said: Vec<Message> = (0..MESSAGES).map(message).collect();
     let begun = Instant::now();
     let senders = works.say(&said, KILLING);
     let mut kills = 0;
@@ -51,6 +55,11 @@ async fn story(seed: u64, setup: Setup) -> String {
     let told = format!("seed {seed}: {kills} kills, {}", reckoning.told());
     assert!(reckoning.is_clean(), "{told}\nlogs in {}", works.folder.display());
     assert!(kills > 15 && reckoning.hits > 0, "a toy: {told}");
+    if works.readable {
+        // A picture may miss its time, and is said then.
+        let pictures = works.column("select (count(url) || ' ' || count(*)) from pictures").await;
+        assert!(!pictures[0].starts_with("0 "), "no picture was brought: {pictures:?}");
+    }
     Arc::into_inner(works).unwrap().end().await;
     told
 }

@@ -27,6 +27,8 @@ pub struct Message {
     pub room: usize,
     pub door: Door,
     pub words: Vec<String>,
+    /// Where its picture lies, if it brings one.
+    pub picture: Option<String>,
     priority: &'static str,
 }
 
@@ -39,6 +41,7 @@ impl Message {
             room: usize::try_from(chance.within(0..rooms as u64)).unwrap(),
             door: chance.one_of(&[Door::Queue, Door::Queue, Door::Http]),
             words: (0..count).map(|word| format!("m{number:03}w{word:03}")).collect(),
+            picture: None,
             priority: chance.one_of(&["normal", "normal", "normal", "normal", "normal", "high", "urgent"]),
         }
     }
@@ -53,8 +56,14 @@ impl Message {
         message
     }
 
+    /// The same, with a picture, published.
+    pub fn with_picture(self, url: String) -> Self {
+        Self { picture: Some(url), door: Door::Queue, ..self }
+    }
+
     pub fn body(&self) -> Value {
         json!({
+            "images": self.picture.iter().collect::<Vec<_>>(),
             "body": self.words.join(" "), "source": "standard", "wbor_message_id": self.uid,
             "rooms": [room(self.room)], "priority": self.priority,
         })

@@ -18,6 +18,7 @@ use xtask::pids::Ledger;
 use super::emulator::{Emulator, Invoker, folder, program, start};
 use super::functions::{Functions, Launch};
 use super::traffic::Message;
+use crate::gallery::Gallery;
 use crate::station::{KEY, MEMBER, TOKEN, connect, new_database, required, sha256};
 use crate::vhost::Vhost;
 
@@ -96,8 +97,8 @@ pub fn group(number: usize) -> String {
     format!("9021{number:04}")
 }
 
-fn configuration(setup: &Setup) -> String {
-    let mut text = String::new();
+fn configuration(setup: &Setup, gallery: &Gallery) -> String {
+    let mut text = gallery.media("timeout = \"1s\"\npatience = \"2s\"");
     for number in 0..setup.rooms {
         text += &format!(
             "[[rooms]]\nname = \"{}\"\nbot_id = \"{}\"\ngroup = \"{}\"\npace = \"5ms\"\nburst = 3\n",
@@ -127,6 +128,8 @@ pub struct Works {
     pub emulator: Emulator,
     pub rooms: usize,
     pub readable: bool,
+    /// Where pictures lie.
+    pub gallery: Gallery,
     bridge: Child,
     _clock: Clock,
 }
@@ -147,12 +150,13 @@ impl Works {
         let (database_url, vhost, sim, emulator) =
             tokio::join!(new_database(), Vhost::new(), Sim::start(config), Emulator::start(&folder, &ledger));
         let sim = sim.unwrap();
+        let gallery = Gallery::open().await;
         for number in 0..setup.rooms {
             sim.set_callback_url(&bot(number), format!("{}/groupme/callback/{TOKEN}", emulator.url()));
         }
         sim.fault(Fault::always(What::Slow(setup.slow)));
         let launch = Launch {
-            environment: environment(&setup, &database_url, &vhost.url(), &sim),
+            environment: environment(&setup, &gallery, &database_url, &vhost.url(), &sim),
             runtime: format!("{}/.rt", emulator.url()),
             folder: folder.clone(),
             ledger: Arc::clone(&ledger),
@@ -188,6 +192,7 @@ impl Works {
             emulator,
             rooms: setup.rooms,
             readable: setup.readable,
+            gallery,
             bridge,
             _clock: clock,
         }
@@ -268,11 +273,11 @@ impl Drop for Clock {
     }
 }
 
-fn environment(setup: &Setup, database: &str, amqp: &str, sim: &Sim) -> BTreeMap<String, String> {
+fn environment(setup: &Setup, gallery: &Gallery, database: &str, amqp: &str, sim: &Sim) -> BTreeMap<String, String> {
     let mut vars: BTreeMap<&str, String> = [
         ("DATABASE_URL", database.to_owned()),
         ("AMQP_URL", amqp.to_owned()),
-        ("TALKBACK_CONFIG", configuration(setup)),
+        ("TALKBACK_CONFIG", configuration(setup, gallery)),
         ("TALKBACK_DATA_KEYS", format!("k1:{}", STANDARD.encode([7; 32]))),
         ("TALKBACK_LOOKUP_KEY", STANDARD.encode([9; 32])),
         ("TALKBACK_SEND_KEYS", format!("tests:{}:standard|standard.*:urgent:rooms", sha256(KEY))),

@@ -1,6 +1,6 @@
 //! What `POST /send` takes, and what it refuses by which field.
 use lambda_http::http::HeaderValue;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -10,7 +10,8 @@ fn asked(fields: Value, idempotency_key: Option<&str>) -> Result<Asked, Problem>
     if let Some(key) = idempotency_key {
         headers.insert("idempotency-key", HeaderValue::from_str(key).unwrap());
     }
-    read(Document::of(fields), &headers)
+    let mut document = Document::of(fields);
+    read(SendRequest::take(&mut document), document, &headers)
 }
 
 fn message(fields: Value) -> Message {
