@@ -37,6 +37,8 @@ pub mod header {
     pub const ALREADY_SENT: &str = "alreadysent";
     /// Set by producers: after this moment they post it themselves.
     pub const DELIVER_BY: &str = "deliver_by";
+    /// On a record of our own calls: the proof that it is ours, so that it is ignored when it comes back.
+    pub const RECORD: &str = "x-talkback-record";
     /// Set on a reply: the sender is banned, and nothing was posted.
     pub const BANNED: &str = "x-banned";
     /// Marks a probe of the way through the stamp; holds its id.

@@ -18,12 +18,14 @@ mod file;
 mod lanes;
 mod media;
 mod provider_url;
+mod records;
 mod room;
 mod routes;
 mod table;
 
 pub use lanes::Lanes;
 pub use media::Media;
+pub use records::Records;
 pub use room::{Room, Unknown};
 pub use table::{SETTINGS, readme_rows};
 
@@ -67,6 +69,8 @@ pub struct Settings {
     pub zone: jiff::tz::TimeZone,
     /// How long finished work is kept.
     pub retention: Retention,
+    /// Where our own calls are published, if they are (`[records]`).
+    pub records: Option<Records>,
 }
 
 /// GroupMe's addresses and tokens.

@@ -12,6 +12,7 @@ mod lane;
 pub mod pause;
 mod pictures;
 pub mod plan;
+mod publish;
 mod strike;
 mod tell;
 pub mod tend;
@@ -99,8 +100,8 @@ impl Relay {
         })
     }
 
-    /// To be called at the start of every invocation: copies the rooms of the configuration into the database, once in
-    /// the life of a process.
+    /// To be called at the start of every invocation: copies the rooms of the configuration into the database, and
+    /// whether our calls are to be published, once in the life of a process.
     ///
     /// # Errors
     /// The database is unavailable; the next call tries again.
@@ -116,7 +117,8 @@ impl Relay {
             .iter()
             .map(|room| RoomRow { room, fingerprint: self.fingerprint(room), readable: token })
             .collect();
-        self.store.sync_rooms(&rows).await
+        self.store.sync_rooms(&rows).await?;
+        self.sync_publishing().await
     }
 
     /// Changes when the room's address, group or token changes.

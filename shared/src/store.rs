@@ -10,6 +10,7 @@ pub mod hear;
 pub mod lanes;
 pub mod look_up;
 mod migrate;
+pub mod outbox;
 pub mod pictures;
 pub mod records;
 pub mod rejected;
@@ -32,6 +33,7 @@ pub fn statements() -> Vec<Statement> {
         hear::STATEMENTS,
         lanes::statements::STATEMENTS,
         look_up::STATEMENTS,
+        outbox::STATEMENTS,
         pictures::STATEMENTS,
         records::STATEMENTS,
         rejected::STATEMENTS,

@@ -69,8 +69,8 @@ impl io::Write for Capture {
 async fn everything(station: &Station) -> Vec<(String, String)> {
     let db = station.db().await;
     let columns = "
-        select table_name::text, column_name::text, data_type = 'bytea' from information_schema.columns
-        where table_schema = 'public' order by 1, 2";
+        select format('%I.%I', table_schema, table_name), quote_ident(column_name), data_type = 'bytea'
+        from information_schema.columns where table_schema in ('public', 'reports') order by 1, 2";
     let mut values = Vec::new();
     for column in db.query(columns, &[]).await.unwrap() {
         let (table, name, bytes): (String, String, bool) = (column.get(0), column.get(1), column.get(2));

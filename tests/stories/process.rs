@@ -6,6 +6,7 @@ mod emulator;
 mod freezes;
 mod functions;
 mod kills;
+mod logger;
 mod main_job;
 mod outages;
 mod reckoning;

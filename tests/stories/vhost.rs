@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 use talkback::amqp_event::{Delivery, Record};
 use talkback::broker::Broker;
 use tokio::time::{Instant, interval};
@@ -52,12 +52,22 @@ impl Vhost {
         self.put(&format!("/queues/{}/{name}", self.name), r#"{"durable":true}"#).await;
     }
 
+    /// An exchange that somebody else declared.
+    pub async fn exchange(&self, name: &str) {
+        self.put(&format!("/exchanges/{}/{name}", self.name), r#"{"type":"topic","durable":true}"#).await;
+    }
+
     /// A queue that gets everything that is published to an exchange.
     pub async fn queue_of(&self, exchange: &str, name: &str) {
         self.queue(name).await;
+        self.bind(exchange, name, "#").await;
+    }
+
+    /// Lets a queue have what is published to an exchange with such keys.
+    pub async fn bind(&self, exchange: &str, name: &str, pattern: &str) {
         let path = format!("{}/bindings/{}/e/{exchange}/q/{name}", self.api, self.name);
         let request = self.client.post(path).header("content-type", "application/json");
-        let answer = request.body(r##"{"routing_key":"#"}"##).send().await.unwrap();
+        let answer = request.body(json!({ "routing_key": pattern }).to_string()).send().await.unwrap();
         assert!(answer.status().is_success(), "{}", answer.status());
     }
 

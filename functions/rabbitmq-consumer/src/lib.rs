@@ -33,8 +33,9 @@ pub async fn handle(relay: &Relay, event: LambdaEvent<Value>) -> Result<Value, C
     let records = batch.len();
     relay.wake().await.map_err(ConsumerError::Store)?;
     let counts = relay.take_in(batch, Timestamp::now()).await.map_err(ConsumerError::Store)?;
-    let (messages, settled, rejected) = (counts.outcomes.len(), counts.records, counts.rejected);
-    tracing::info!(records, messages, settled, rejected, "batch accepted");
+    let (messages, settled, rejected, ignored) =
+        (counts.outcomes.len(), counts.records, counts.rejected, counts.ignored);
+    tracing::info!(records, messages, settled, rejected, ignored, "batch accepted");
     if let Err(error) = relay.dispatch(&Budget::door(BUDGET, end, relay.room_names())).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "posting is left to the dispatcher");
     }

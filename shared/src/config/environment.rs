@@ -86,6 +86,7 @@ impl Variables<'_> {
             media: file.media,
             zone: file.zone,
             retention: file.retention,
+            records: file.records,
         })
     }
 

@@ -2,7 +2,7 @@
 use jiff::tz::TimeZone;
 
 use super::document::{Reading, Section};
-use super::{Lanes, Media, Retention, Room, exchange, lanes, media, room, routes};
+use super::{Lanes, Media, Records, Retention, Room, exchange, lanes, media, records, room, routes};
 use crate::broker::Exchange;
 use crate::route::{Routes, RoutingKey};
 
@@ -16,14 +16,17 @@ pub(super) struct File {
     pub(super) media: Media,
     pub(super) zone: TimeZone,
     pub(super) retention: Retention,
+    pub(super) records: Option<Records>,
 }
 
 /// Reads the document; what is at fault has its default, and the fault is noted.
 pub(super) fn read(mut root: Section, reading: &mut Reading<'_>) -> File {
     let rooms = room::read(&mut root, reading);
     let routes = routes::read(&mut root, reading, &rooms);
+    let exchanges = exchange::read(&mut root, reading);
     let file = File {
-        exchanges: exchange::read(&mut root, reading),
+        records: records::read(&mut root, reading, &exchanges),
+        exchanges,
         queue_keys: queue_keys(&mut root, reading),
         lanes: lanes::read(&mut root, reading),
         media: media::read(&mut root, reading),

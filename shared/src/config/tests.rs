@@ -117,6 +117,10 @@ fn each_wrong_key_of_the_toml_is_named_by_its_path() {
         allow = ["pictures.example.org", "https://pictures.example.org/"]
         [retention]
         messages = "long"
+        [records]
+        publish = "yes"
+        exchange = ""
+        topic = "a"
         [queue_keys]
         q = ""
     "##;
@@ -140,6 +144,9 @@ fn each_wrong_key_of_the_toml_is_named_by_its_path() {
         "routes[2].rooms",
         "exchanges[0].patterns",
         "exchanges[0].type",
+        "records.publish",
+        "records.exchange",
+        "records.topic",
         "queue_keys.q",
         "lanes.set_aside_delays",
         "lanes.lanes",
@@ -176,6 +183,24 @@ fn the_times_of_the_lanes_must_fit_together() {
     ] {
         assert_eq!(names(read(&format!("[lanes]\n{lanes}"), &[])), [format!("TALKBACK_CONFIG lanes.{key}")], "{lanes}");
     }
+}
+
+#[test]
+fn who_publishes_records_needs_a_broker_and_an_exchange() {
+    let exchange = "[[exchanges]]\nname = \"first\"\npatterns = [\"#\"]\n";
+    let amqp = [("AMQP_URL", "amqp://u:p@127.0.0.1")];
+    let published = |toml: &str, vars: &[(&str, &str)]| read(toml, vars).map(|settings| settings.records);
+    assert_eq!(published(exchange, &[]), Ok(None));
+    assert_eq!(published("[records]\npublish = false\nexchange = \"x\"", &[]), Ok(None));
+    let to = |exchange: &str| Ok(Some(Records { exchange: exchange.to_owned() }));
+    assert_eq!(published(&format!("{exchange}[records]\npublish = true"), &amqp), to("first"));
+    assert_eq!(published(&format!("{exchange}[records]\npublish = true\nexchange = \"x\""), &amqp), to("x"));
+    let nowhere = read("[records]\npublish = true", &[]).unwrap_err().to_string();
+    let want = "settings: TALKBACK_CONFIG records.exchange: missing, and there is no [[exchanges]] to take the first of; \
+                AMQP_URL: missing, and TALKBACK_CONFIG records.publish needs it";
+    assert_eq!(nowhere, want);
+    let long = format!("[records]\npublish = true\nexchange = \"{}\"", "x".repeat(256));
+    assert_eq!(names(read(&long, &amqp)), ["TALKBACK_CONFIG records.exchange"]);
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub struct Counts {
     pub records: usize,
     /// Records that could not be read.
     pub rejected: usize,
+    /// Records of our own calls that came back: nothing of them is stored.
+    pub ignored: usize,
 }
 
 /// What a record of the batch turned out to be.
@@ -60,8 +62,13 @@ impl Relay {
     /// # Errors
     /// The database is unavailable: at least one record is stored nowhere, and the batch must come again.
     pub async fn take_in(&self, batch: Vec<AmqpRecord>, now: Timestamp) -> Result<Counts, StoreError> {
+        let records = batch.len();
+        let batch: Vec<AmqpRecord> = batch
+            .into_iter()
+            .filter(|record| !matches!(record, AmqpRecord::Delivery(delivery) if self.is_ours(delivery)))
+            .collect();
+        let mut counts = Counts { ignored: records - batch.len(), ..Counts::default() };
         let items = self.read_batch(batch, now);
-        let mut counts = Counts::default();
         let mut offers = Vec::new();
         let mut settled = Vec::new();
         let mut refused: Vec<(&'static str, Asker)> = Vec::new();

@@ -1,4 +1,5 @@
-//! What the dispatcher does beside posting: sweeps, gives answers that are due, tells what expired, forgets what is old.
+//! What the dispatcher does beside posting: sweeps, gives answers that are due, tells what expired, forgets what is old,
+//! publishes what was called.
 use tokio::time::{Instant, sleep};
 
 use super::Relay;
@@ -7,9 +8,9 @@ use crate::store::StoreError;
 
 impl Relay {
     /// Tends the store until the budget ends, once each poll; a failure is logged and tried again. Answers go their own
-    /// way: a producer's address that is silent must not hold up what is due.
+    /// way, and so do records: a producer's address or a broker that is silent must not hold up what is due.
     pub async fn tend(&self, budget: &Budget) {
-        tokio::join!(self.sweep(budget), self.give_answers(budget));
+        tokio::join!(self.sweep(budget), self.give_answers(budget), self.publish_records(budget));
     }
 
     async fn sweep(&self, budget: &Budget) {

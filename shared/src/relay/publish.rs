@@ -1,0 +1,174 @@
+//! The outside logger: each of our calls, and each line that we heard, published as any producer publishes its own, at
+//! least once, beside the lanes and never in their way. They bear a proof that they are ours, so that we ignore them
+//! when they come back.
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use super::Relay;
+use super::dispatch::Budget;
+use crate::amqp_event::{Delivery, header};
+use crate::broker::{Broker, BrokerError, Outgoing, Props};
+use crate::seal::{Place, SealError, same};
+use crate::store::StoreError;
+use crate::store::outbox::{Call, Held, Subject};
+
+/// Records in one batch: enough to share a round trip, few enough for their confirms within the broker's limit.
+const BATCH: i64 = 100;
+
+/// A publisher that has died lets its batch go after this. Much longer than a batch takes at the worst.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// After a failure it is tried again after this: rows wait, and nobody else does.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// A line that does not open may open when somebody has put its key back; it must not come in each batch until then.
+const UNOPENED: Duration = Duration::from_secs(3600);
+
+/// Keeps the ids of these messages apart from all others.
+const NAMESPACE: Uuid = Uuid::from_u128(0x93c4_11e7_06d9_4c62_b2ef_5d07_3a9e_68f1);
+
+#[derive(Debug, thiserror::Error)]
+enum PublishError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Broker(BrokerError),
+}
+
+impl Relay {
+    /// Tells the database whether what is called is to be published. A call ends within its lease.
+    pub(super) async fn sync_publishing(&self) -> Result<(), StoreError> {
+        let wait = self.settings.records.as_ref().map(|_| self.settings.lanes.lease);
+        self.store.switch_publishing(wait).await
+    }
+
+    /// Publishes what waits in the outbox until the budget ends. A failure is logged, and what waits goes on waiting.
+    pub(super) async fn publish_records(&self, budget: &Budget) {
+        let (Some(records), Some(broker)) = (&self.settings.records, &self.broker) else { return };
+        while !budget.is_over() {
+            let wait = match self.publish_batch(broker, &records.exchange).await {
+                Ok(true) => continue,
+                Ok(false) => self.settings.lanes.poll,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "records wait to be published");
+                    AFTER_FAILURE
+                }
+            };
+            sleep(wait.min(budget.remaining())).await;
+        }
+    }
+
+    /// Publishes one batch: whether there may be more. Who dies before its rows are deleted has published them all the
+    /// same, and they come twice.
+    async fn publish_batch(&self, broker: &Broker, exchange: &str) -> Result<bool, PublishError> {
+        let leased = self.store.lease_outbox(BATCH, LEASE).await?;
+        let more = i64::try_from(leased.len()).is_ok_and(|count| count >= BATCH);
+        let (mut done, mut unopened): (Vec<Held>, Vec<Held>) = (Vec::new(), Vec::new());
+        let (mut held, mut messages): (Vec<Held>, Vec<Outgoing>) = (Vec::new(), Vec::new());
+        for (row, subject) in leased {
+            let (key, body) = match subject {
+                Subject::Gone => {
+                    done.push(row);
+                    continue;
+                }
+                Subject::Call(call) => of_call(&call),
+                Subject::Line { group, id, payload_sealed } => match self.of_line(&group, &id, &payload_sealed) {
+                    Ok(body) => ("source.groupme.callback", body),
+                    Err(error) => {
+                        tracing::error!(error = &error as &dyn std::error::Error, "a line cannot be published");
+                        unopened.push(row);
+                        continue;
+                    }
+                },
+            };
+            held.push(row);
+            messages.push(self.outgoing(key, &body));
+        }
+        if !unopened.is_empty() {
+            self.store.outbox_put_off(&unopened, UNOPENED).await?;
+        }
+        let mut back = Vec::new();
+        let mut failure = None;
+        if !messages.is_empty() {
+            let published = broker.publish_in_order(exchange, &messages).await;
+            for (row, confirmed) in held.into_iter().zip(published.confirmed) {
+                if confirmed { done.push(row) } else { back.push(row) }
+            }
+            failure = published.error;
+        }
+        if !done.is_empty() {
+            self.store.outbox_done(&done).await?;
+            tracing::info!(published = done.len(), "records published");
+        }
+        if !back.is_empty() {
+            self.store.outbox_put_off(&back, Duration::ZERO).await?;
+        }
+        failure.map_or(Ok(more), |error| Err(PublishError::Broker(error)))
+    }
+
+    fn outgoing(&self, key: &'static str, body: &Value) -> Outgoing {
+        let body = body.to_string().into_bytes();
+        // One that comes twice has the id that it had: who wants to can tell.
+        let id = Uuid::new_v5(&NAMESPACE, &[key.as_bytes(), b"\n", &body].concat());
+        let props = Props { message_id: Some(id.to_string()), ..Props::default() };
+        let props = props.with_header(header::RECORD, self.proof(&body).as_str());
+        Outgoing { key, body, props }
+    }
+
+    /// What only we can say of a body.
+    fn proof(&self, body: &[u8]) -> String {
+        STANDARD.encode(self.settings.lookup.hash("record", body))
+    }
+
+    /// Whether a message is a record that we published. A header that proves nothing makes it no other than it is.
+    pub(super) fn is_ours(&self, delivery: &Delivery) -> bool {
+        let told = delivery.headers.text(header::RECORD);
+        told.is_some_and(|told| same(told.as_bytes(), self.proof(&delivery.body).as_bytes()))
+    }
+
+    /// A line's record: its body as it came, and what the station's programs add to it.
+    fn of_line(&self, group: &str, id: &str, sealed: &[u8]) -> Result<Value, SealError> {
+        let place = Place { table: "groupme_callbacks", column: "payload_sealed", row: id };
+        let opened = self.settings.data_keys.open(place, sealed)?;
+        let mut body: Map<String, Value> = serde_json::from_slice(&opened).map_err(|_| SealError::Malformed)?;
+        let room = self.settings.rooms.iter().find(|room| room.group == group).map(|room| room.name.as_str());
+        let guid = body.get("source_guid").cloned().unwrap_or(Value::Null);
+        for (name, value) in [
+            ("bot_id", json!(room)),
+            ("source", json!("groupme.callback")),
+            ("code", json!(200)),
+            ("statuscode", json!(200)),
+            ("type", json!("callback")),
+            ("wbor_message_id", guid),
+        ] {
+            body.insert(name.to_owned(), value);
+        }
+        Ok(Value::Object(body))
+    }
+}
+
+/// A call's record, with its routing key. The bot id is a secret, so the room's name stands in its place; the status has
+/// both names that the station's programs give it.
+fn of_call(call: &Call) -> (&'static str, Value) {
+    let source = call.source.as_deref().map(|source| source.strip_prefix("source.").unwrap_or(source));
+    let mut body = json!({
+        "bot_id": call.room, "source": source, "code": call.status, "statuscode": call.status,
+        "wbor_message_id": call.uid, "timestamp": call.at.to_string(),
+    });
+    if call.operation == "upload" {
+        body["type"] = json!("img");
+        body["raw_img"] = json!(call.uploaded_url);
+        return ("source.groupme.img", body);
+    }
+    body["type"] = json!("log");
+    body["text"] = json!(call.text);
+    if let Some(url) = &call.picture_url {
+        body["picture_url"] = json!(url);
+    }
+    ("source.groupme.msg", body)
+}
