@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 
 use crate::station::{BOT, GROUP, TOKEN, client, post_json, started};
 
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\x80\0\0\x01\xe0\x08\x02\0\0\0";
+pub(crate) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\x80\0\0\x01\xe0\x08\x02\0\0\0";
 const GIF: &[u8] = b"GIF89a\x0a\x00\x14\x00\x80\0\0";
 const JPEG: &[u8] = b"\xff\xd8\xff\xc0\0\x0b\x08\x00\x1e\x00\x28\x01\x01\x11\0";
 
 /// The status, and the URL that was given.
-async fn upload(sim: &Sim, content_type: Option<&str>, bytes: &[u8]) -> (u16, String) {
+pub(crate) async fn upload(sim: &Sim, content_type: Option<&str>, bytes: &[u8]) -> (u16, String) {
     let request = client().post(format!("{}/pictures", sim.image_url())).header("X-Access-Token", TOKEN);
     let request = content_type.into_iter().fold(request, |request, value| request.header("Content-Type", value));
     let answer = request.body(bytes.to_vec()).send().await.unwrap();
