@@ -17,6 +17,7 @@ use crate::{
     fault::{Endpoint, Fault, What},
     finding::Finding,
     line::SenderType,
+    sample,
     watch::Pace,
     world::{Saying, World},
 };
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> Router<Arc<World>> {
         .route("/_sim/complaints", get(complaints))
         .route("/_sim/findings", get(findings))
         .route("/_sim/pace", post(pace))
+        .route("/_sim/samples/{name}", get(sample::show))
         .route("/_sim/say", post(say))
         .route("/_sim/say_as_system", post(say_as_system))
         .route("/_sim/fault", post(fault))

@@ -15,6 +15,7 @@ mod millis;
 mod page;
 mod picture;
 mod post;
+mod sample;
 mod sim;
 mod socket;
 mod watch;

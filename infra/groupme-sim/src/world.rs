@@ -18,6 +18,7 @@ use crate::{
     line::{Line, SenderType},
     picture::Picture,
     post::{Post, Posts},
+    sample,
     watch::{Pace, PostedPicture, Watch},
 };
 
@@ -295,7 +296,7 @@ impl World {
     }
 
     pub(crate) fn picture(&self, name: &str) -> Option<Picture> {
-        self.known().pictures.iter().find(|picture| picture.name == name).cloned()
+        self.known().pictures.iter().find(|picture| picture.name == name).cloned().or_else(|| sample::kept(name))
     }
 }
 

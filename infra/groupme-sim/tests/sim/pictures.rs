@@ -40,6 +40,25 @@ async fn a_picture_gets_a_url_of_groupme_that_a_post_may_carry_and_the_page_can_
 }
 
 #[tokio::test]
+async fn samples_can_be_fetched_and_one_lies_with_the_image_service() {
+    let sim = started().await;
+    for (name, content_type) in
+        [("turntable.jpg", "image/jpeg"), ("tower.png", "image/png"), ("on-air.gif", "image/gif")]
+    {
+        let sample = client().get(format!("{}/_sim/samples/{name}", sim.image_url())).send().await.unwrap();
+        assert_eq!(sample.headers()["content-type"], content_type);
+        let (status, _) = upload(&sim, Some(content_type), &sample.bytes().await.unwrap()).await;
+        assert_eq!(status, 200);
+    }
+    let film = client().get(format!("{}/_sim/samples/film.mp4", sim.image_url())).send().await.unwrap();
+    assert_eq!(film.headers()["content-type"], "video/mp4");
+    assert_eq!(client().get(format!("{}/_sim/samples/x", sim.image_url())).send().await.unwrap().status(), 404);
+    let kept = client().get(format!("{}/pictures/480x320.jpeg.sample", sim.image_url())).send().await.unwrap();
+    assert_eq!(kept.headers()["content-type"], "image/jpeg");
+    assert!(sim.complaints().is_empty());
+}
+
+#[tokio::test]
 async fn what_is_no_picture_or_under_another_name_is_refused() {
     let sim = started().await;
     for (content_type, bytes, complaint) in [
