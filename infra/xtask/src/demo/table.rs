@@ -24,6 +24,11 @@ pub(super) const EXHIBITS: &[Exhibit] = &[
         "In the page: \"Signal lost on the main stream\", in quotes, its short uid below.",
     ),
     show(
+        "http-bots-post",
+        "AzuraCast's webhook posts as if this were GroupMe; its bot_id is a send key.",
+        "In the page: what is playing now, \"Só Danço Samba\".",
+    ),
+    show(
         "http-callback",
         "GroupMe tells of a line that a member typed, `!ping`.",
         "In the page: pong (without the `!ping`: GroupMe alone was told it).",
