@@ -11,7 +11,13 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::{fault::What, picture::Picture, socket::Reset, world::World};
+use crate::{
+    fault::What,
+    finding::{Kind, Sight},
+    picture::Picture,
+    socket::Reset,
+    world::World,
+};
 
 mod messages;
 mod pictures;
@@ -31,13 +37,19 @@ pub(crate) fn routes() -> Router<Arc<World>> {
 
 /// A path that GroupMe does not know.
 pub(crate) async fn unknown_path(State(world): State<Arc<World>>, method: Method, uri: Uri) -> Response {
-    world.complain(format!("{method} {}: no such path", uri.path()));
+    let complaint = format!("{method} {}: no such path", uri.path());
+    // Browsers look for files of their own; those are no doing of Talkback's.
+    if uri.path().starts_with("/v3/") {
+        world.refuse(None, complaint)
+    } else {
+        world.complain(complaint)
+    }
     error(StatusCode::NOT_FOUND, "not found")
 }
 
 /// A method that the path does not know.
 pub(crate) async fn wrong_method(State(world): State<Arc<World>>, method: Method, uri: Uri) -> Response {
-    world.complain(format!("{method} {}: wrong method", uri.path()));
+    world.refuse(None, format!("{method} {}: wrong method", uri.path()));
     error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
 }
 
@@ -86,10 +98,12 @@ fn content_type(headers: &HeaderMap) -> String {
 fn unauthorized(world: &World, headers: &HeaderMap, query_token: Option<&str>, what: &str) -> Option<Response> {
     let header_token = headers.get("x-access-token").and_then(|value| value.to_str().ok());
     let given = header_token.or(query_token);
-    if given.is_none() {
-        world.complain(format!("{what}: no token"));
-    }
     let authorized = given.is_some() && given == world.access_token.as_deref();
+    if given.is_none() {
+        world.refuse(None, format!("{what}: no token"));
+    } else if !authorized {
+        world.find(None, Sight::fault(Kind::Refused, format!("{what}: not the member's token")));
+    }
     (!authorized).then(|| error(StatusCode::UNAUTHORIZED, "unauthorized"))
 }
 

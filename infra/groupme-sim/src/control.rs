@@ -1,6 +1,6 @@
 //! Control over HTTP, under `/_sim/`: what [`Sim`](crate::Sim) offers in-process, for other processes and the page.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 use crate::{
     callback::CallbackMode,
     fault::{Endpoint, Fault, What},
+    finding::Finding,
     line::SenderType,
+    sample,
+    watch::Pace,
     world::{Saying, World},
 };
 
@@ -27,6 +30,9 @@ pub(crate) fn routes() -> Router<Arc<World>> {
         .route("/_sim/posts", get(posts))
         .route("/_sim/callbacks", get(callbacks))
         .route("/_sim/complaints", get(complaints))
+        .route("/_sim/findings", get(findings))
+        .route("/_sim/pace", post(pace))
+        .route("/_sim/samples/{name}", get(sample::show))
         .route("/_sim/say", post(say))
         .route("/_sim/say_as_system", post(say_as_system))
         .route("/_sim/fault", post(fault))
@@ -88,6 +94,10 @@ async fn callbacks(State(world): State<Arc<World>>) -> Json<Value> {
         })
     });
     Json(attempts.collect())
+}
+
+async fn findings(State(world): State<Arc<World>>) -> Json<Vec<Finding>> {
+    Json(world.findings())
 }
 
 async fn complaints(State(world): State<Arc<World>>) -> Json<Vec<String>> {
@@ -172,6 +182,20 @@ struct ModeOrder {
 
 async fn callbacks_mode(State(world): State<Arc<World>>, Json(order): Json<ModeOrder>) -> Response {
     done(world.set_callbacks_mode(&order.bot_id, order.mode))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PaceOrder {
+    bot_id: String,
+    /// Milliseconds.
+    #[serde(with = "crate::millis")]
+    every: Duration,
+    burst: u32,
+}
+
+async fn pace(State(world): State<Arc<World>>, Json(order): Json<PaceOrder>) -> Response {
+    done(world.set_pace(&order.bot_id, Pace { every: order.every, burst: order.burst }))
 }
 
 #[derive(Deserialize)]

@@ -68,6 +68,22 @@ impl What {
         }
     }
 
+    /// Whether the answer is a rate limit; if so, how long it says to wait.
+    pub(crate) fn rate_limit(&self) -> Option<Option<Duration>> {
+        match self {
+            Self::Status { code: 403 | 420 | 429, retry_after, shown: false } => {
+                Some(retry_after.map(|seconds| Duration::from_secs(seconds.into())))
+            }
+            Self::MetaCode429 => Some(None),
+            _ => None,
+        }
+    }
+
+    /// Whether a post that is not in the room need not come again: its answer says that it is, or never will be.
+    pub(crate) fn settles(&self) -> bool {
+        matches!(self, Self::NeverShown | Self::Status { code: 200..300 | 400, .. })
+    }
+
     /// Whether the connection goes in the place of an answer.
     pub(crate) fn resets(&self) -> bool {
         matches!(self, Self::ResetBeforeRead | Self::ResetAfterRead { .. })

@@ -35,6 +35,7 @@ pub(crate) struct Posts {
 /// A post that came while an older one of its bot was in the air.
 struct Overlap {
     older: usize,
+    newer: usize,
     since: Instant,
     certain: bool,
 }
@@ -45,21 +46,29 @@ impl Posts {
         let number = self.all.len();
         if post.bot_id.is_some() {
             let same = self.in_air.iter().filter(|older| self.all[**older].bot_id == post.bot_id);
-            self.overlaps.extend(same.map(|older| Overlap { older: *older, since: post.at, certain: false }));
+            self.overlaps.extend(same.map(|older| Overlap {
+                older: *older,
+                newer: number,
+                since: post.at,
+                certain: false,
+            }));
             self.in_air.push(number);
         }
         self.all.push(post);
         number
     }
 
-    /// A post was answered (with that status), or its connection is gone.
-    pub(crate) fn end(&mut self, number: usize, answer: Option<u16>, now: Instant) {
+    /// A post was answered (with that status), or its connection is gone. Which posts should have waited for this.
+    pub(crate) fn end(&mut self, number: usize, answer: Option<u16>, now: Instant) -> Vec<usize> {
         self.all[number].answer = answer;
         self.in_air.retain(|other| *other != number);
+        let mut hasty = Vec::new();
         for overlap in self.overlaps.iter_mut().filter(|overlap| overlap.older == number) {
             overlap.certain = answer.is_some() || now.duration_since(overlap.since) > HANGING_UP;
+            hasty.extend(overlap.certain.then_some(overlap.newer));
         }
         self.overlaps.retain(|overlap| overlap.older != number || overlap.certain);
+        hasty
     }
 
     /// How many posts came while another of the same bot was in the air.
@@ -106,8 +115,8 @@ mod tests {
     fn a_post_that_does_not_wait_for_the_answer_before_it_overlaps() {
         let (mut posts, now) = (Posts::default(), Instant::now());
         let older = posts.begin(post("a", now));
-        posts.begin(post("a", now));
-        posts.end(older, Some(202), now);
+        let newer = posts.begin(post("a", now));
+        assert_eq!(posts.end(older, Some(202), now), [newer]);
         assert_eq!(posts.overlaps(now), 1);
         posts.forget_overlaps(now);
         assert_eq!(posts.overlaps(now), 0);
@@ -118,7 +127,7 @@ mod tests {
         let (mut posts, now) = (Posts::default(), Instant::now());
         let older = posts.begin(post("a", now));
         posts.begin(post("a", now));
-        posts.end(older, None, now + HANGING_UP / 2);
+        assert!(posts.end(older, None, now + HANGING_UP / 2).is_empty());
         assert_eq!(posts.overlaps(now + HANGING_UP * 2), 0);
     }
 

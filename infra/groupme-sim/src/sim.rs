@@ -27,11 +27,13 @@ use crate::{
     config::{SimConfig, check_callback_url},
     control,
     fault::{Endpoint, Fault},
+    finding::Finding,
     guard,
     line::{Line, SenderType},
     page,
     post::Post,
     socket::{Door, Reset},
+    watch::Pace,
     world::{Saying, World},
 };
 
@@ -104,6 +106,19 @@ impl Sim {
         let complaints = self.world.complaints();
         self.world.forget_complaints();
         complaints
+    }
+
+    /// What Talkback did wrong so far, also where a test provoked it: what the page shows.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.world.findings()
+    }
+
+    /// How fast the bot may post before that is a finding: one post in `every`, and `burst` at once after a silence.
+    /// Where nothing is said, 1 s and 3.
+    pub fn set_pace(&self, bot_id: &str, every: Duration, burst: u32) {
+        if let Err(why) = self.world.set_pace(bot_id, Pace { every, burst }) {
+            self.world.complain(why);
+        }
     }
 
     /// Waits until the lines of all rooms, in the order shown, are as wanted, and returns them.

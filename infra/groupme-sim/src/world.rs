@@ -10,12 +10,16 @@ use tokio::sync::{mpsc::UnboundedSender, watch};
 use uuid::Uuid;
 
 use crate::{
+    api::picture_name,
     callback::{CallbackAttempt, CallbackMode, Parcel, parcels},
     config::{Bot, SimConfig, check_callback_url},
     fault::{Endpoint, Fault, Faults, What},
+    finding::{Finding, Kind, Sight},
     line::{Line, SenderType},
     picture::Picture,
     post::{Post, Posts},
+    sample,
+    watch::{Pace, PostedPicture, Watch},
 };
 
 /// Everything behind one lock, and a bell that rings at each change.
@@ -36,6 +40,7 @@ struct Known {
     posts: Posts,
     callbacks: Vec<CallbackAttempt>,
     complaints: Vec<String>,
+    findings: Vec<Finding>,
     faults: Faults,
     pictures: Vec<Picture>,
 }
@@ -45,6 +50,7 @@ struct Member {
     bot: Bot,
     mode: CallbackMode,
     lines_seen: u32,
+    watch: Watch,
     courier: UnboundedSender<Parcel>,
 }
 
@@ -83,6 +89,7 @@ impl World {
             bot: bot.clone(),
             mode: CallbackMode::default(),
             lines_seen: 0,
+            watch: Watch::default(),
             courier,
         });
         // GroupMe's ids grow with time; so do these, also over a restart.
@@ -186,14 +193,14 @@ impl World {
 
     /// A post was answered.
     pub(crate) fn end_post(&self, number: usize, status: u16) {
-        self.change(|known| known.posts.end(number, Some(status), Instant::now()));
+        self.change(|known| known.end_post(number, Some(status)));
     }
 
     /// The connection of a post is gone; nothing changes if that was after its answer.
     pub(crate) fn hung_up(&self, number: usize) {
         self.change(|known| {
             if known.posts.all[number].answer.is_none() {
-                known.posts.end(number, None, Instant::now());
+                known.end_post(number, None);
             }
         });
     }
@@ -210,6 +217,42 @@ impl World {
 
     pub(crate) fn complain(&self, complaint: impl Into<String>) {
         self.change(|known| known.complaints.push(complaint.into()));
+    }
+
+    /// Complains of a request to GroupMe, and lets people see it; `group_id` is the room that it was for, if any.
+    pub(crate) fn refuse(&self, group_id: Option<String>, complaint: String) {
+        self.find(group_id, Sight::fault(Kind::Refused, complaint.as_str()));
+        self.complain(complaint);
+    }
+
+    /// The same of a post.
+    pub(crate) fn refuse_post(&self, number: usize, complaint: String) {
+        let bot_id = self.known().posts.all[number].bot_id.clone();
+        let bot = bot_id.and_then(|bot_id| self.bot(&bot_id));
+        self.refuse(bot.map(|bot| bot.group_id), complaint);
+    }
+
+    /// Lets people see something that is wrong.
+    pub(crate) fn find(&self, group_id: Option<String>, sight: Sight) {
+        self.change(|known| known.find(group_id, None, sight));
+    }
+
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        self.known().findings.clone()
+    }
+
+    /// The finding of that number, counted from 0.
+    pub(crate) fn finding(&self, number: usize) -> Option<Finding> {
+        self.known().findings.get(number).cloned()
+    }
+
+    pub(crate) fn set_pace(&self, bot_id: &str, pace: Pace) -> Result<(), &'static str> {
+        self.with_member(bot_id, |member| member.watch.set_pace(pace))
+    }
+
+    /// Looks at a post whose fate is settled, though it may not have been answered yet.
+    pub(crate) fn judge_post(&self, number: usize, fault: Option<&What>) {
+        self.change(|known| known.judge_post(number, fault));
     }
 
     pub(crate) fn complaints(&self) -> Vec<String> {
@@ -253,11 +296,49 @@ impl World {
     }
 
     pub(crate) fn picture(&self, name: &str) -> Option<Picture> {
-        self.known().pictures.iter().find(|picture| picture.name == name).cloned()
+        self.known().pictures.iter().find(|picture| picture.name == name).cloned().or_else(|| sample::kept(name))
     }
 }
 
 impl Known {
+    fn find(&mut self, group_id: Option<String>, line_id: Option<String>, sight: Sight) {
+        let at_ms = u64::try_from(unix_time().as_millis()).unwrap_or_default();
+        let Sight { kind, weight, what } = sight;
+        self.findings.push(Finding { kind, weight, what, group_id, line_id, at_ms });
+    }
+
+    fn end_post(&mut self, number: usize, answer: Option<u16>) {
+        for hasty in self.posts.end(number, answer, Instant::now()) {
+            let post = &self.posts.all[hasty];
+            let bot = self.members.iter().find(|member| Some(&member.bot.bot_id) == post.bot_id.as_ref());
+            let (group_id, line_id) = (bot.map(|member| member.bot.group_id.clone()), post.line_id.clone());
+            let what = "Posted before the post before it was answered.";
+            self.find(group_id, line_id, Sight::fault(Kind::Pace, what));
+        }
+    }
+
+    fn judge_post(&mut self, number: usize, fault: Option<&What>) {
+        let post = &self.posts.all[number];
+        let Some(member) = self.members.iter_mut().find(|member| Some(&member.bot.bot_id) == post.bot_id.as_ref())
+        else {
+            return;
+        };
+        let mut sights = member.watch.arrives(post.at);
+        if let Some(pause) = fault.and_then(What::rate_limit) {
+            member.watch.limited(post.at, pause);
+        } else if post.shown || fault.is_some_and(What::settles) {
+            let url = post.picture_url.as_deref();
+            let uploaded =
+                url.and_then(picture_name).is_some_and(|name| self.pictures.iter().any(|picture| picture.name == name));
+            let picture = url.map(|url| PostedPicture { url, uploaded });
+            sights.extend(member.watch.taken(post.text.as_deref().unwrap_or_default(), picture, post.shown));
+        }
+        let (group_id, line_id) = (member.bot.group_id.clone(), post.line_id.clone());
+        for sight in sights {
+            self.find(Some(group_id.clone()), line_id.clone(), sight);
+        }
+    }
+
     fn show(&mut self, saying: Saying) -> Line {
         self.last_id += 1;
         let line = Line {

@@ -22,7 +22,7 @@ pub struct Answer {
 /// # Errors
 /// If nobody answers within the time, or what answers does not speak HTTP.
 pub fn get(url: &str, patience: Duration) -> Result<Answer> {
-    ask("GET", url, "", patience)
+    request("GET", url, &[], "", patience)
 }
 
 /// Posts JSON.
@@ -30,24 +30,44 @@ pub fn get(url: &str, patience: Duration) -> Result<Answer> {
 /// # Errors
 /// As [`get`].
 pub fn post(url: &str, json: &str, patience: Duration) -> Result<Answer> {
-    ask("POST", url, json, patience)
+    request("POST", url, &JSON, json, patience)
 }
 
-fn ask(method: &str, url: &str, body: &str, patience: Duration) -> Result<Answer> {
+/// Posts JSON, and waits for no answer.
+///
+/// # Errors
+/// If nobody listens there.
+pub fn leave(url: &str, json: &str, patience: Duration) -> Result<()> {
+    send("POST", url, &JSON, json, patience).map(drop)
+}
+
+/// Asks with these headers beside the usual ones.
+///
+/// # Errors
+/// As [`get`].
+pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str, patience: Duration) -> Result<Answer> {
+    let mut stream = send(method, url, headers, body, patience)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).context("no answer in time")?;
+    parse(&String::from_utf8_lossy(&answer))
+}
+
+const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
+
+fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str, patience: Duration) -> Result<TcpStream> {
     let rest = url.strip_prefix("http://").context("not an http URL")?;
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut stream = TcpStream::connect(host).context("nobody listens there")?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
     // Version 1.0: the answer is not chunked and the connection ends with it.
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     write!(
         stream,
-        "{method} /{path} HTTP/1.0\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "{method} /{path} HTTP/1.0\r\nHost: {host}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
     )?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).context("no answer in time")?;
-    parse(&String::from_utf8_lossy(&answer))
+    Ok(stream)
 }
 
 fn parse(answer: &str) -> Result<Answer> {

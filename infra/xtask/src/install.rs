@@ -42,6 +42,30 @@ pub fn servers() -> Result<()> {
     Ok(())
 }
 
+/// Sees to it that Chromium and its driver are installed.
+///
+/// # Errors
+/// If they are not and cannot be: then it says exactly what to install.
+pub fn browser() -> Result<()> {
+    let mut packages = Vec::new();
+    if programs::find("chromium").is_none() {
+        say("Chromium is not here: the page of the simulated chat is tested in a real browser.");
+        packages.push(("chromium", "Chromium (`chromium` in PATH)"));
+    }
+    if programs::find("chromedriver").is_none() {
+        say("chromedriver is not here: with it a test presses and types in Chromium.");
+        packages.push(("chromium-driver", "Chromium's driver of the same version (`chromedriver` in PATH)"));
+    }
+    if packages.is_empty() {
+        return Ok(());
+    }
+    debian::install(&packages)?;
+    for name in ["chromium", "chromedriver"] {
+        programs::find(name).with_context(|| format!("Chromium was installed, but no `{name}` is found"))?;
+    }
+    Ok(())
+}
+
 /// The program `cargo-lambda`, installed under `target/tools` if it is nowhere else.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod cargo;
 pub mod checkout;
 pub mod children;
+pub mod demo;
 pub mod http;
 pub mod install;
 mod interrupt;

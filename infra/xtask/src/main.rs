@@ -3,10 +3,11 @@
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail};
-use xtask::{key, progress, publish, test, up};
+use xtask::{demo, key, progress, publish, test, up};
 
 const USAGE: &str = "    cargo xtask up        the whole relay on this machine
     cargo xtask test      everything that is checked, on servers of its own
+    cargo xtask demo      one of everything that can arrive, sent to what `up` runs
     cargo xtask key       makes a key for POST /send
     cargo xtask publish   publishes a message to the running relay's broker";
 
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
 fn run(command: &str, arguments: &[String]) -> Result<()> {
     match command {
         "up" => up::run(arguments),
+        "demo" => demo::run(arguments),
         "key" => key::run(arguments),
         "publish" => publish::run(arguments),
         _ => bail!("the word after `cargo xtask` must be one of those above\n{USAGE}"),

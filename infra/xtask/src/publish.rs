@@ -26,18 +26,30 @@ pub fn run(arguments: &[String]) -> Result<()> {
     } else {
         body.clone().into_bytes()
     };
-    let record = fs::read_to_string(up::record_file()).context("nothing runs here: start `cargo xtask up` first")?;
-    let record: Value = serde_json::from_str(&record).context("up.json is damaged")?;
-    let amqp_url = record.get("amqp_url").and_then(Value::as_str).context("up.json names no broker")?;
+    publish(&up::record()?, "source_exchange", key, &[], &body)
+}
 
+/// Publishes to the broker that the record of `up` names, and waits until it has confirmed.
+///
+/// # Errors
+/// If it does not; the bridge has said why on standard error.
+pub(crate) fn publish(
+    record: &Value,
+    exchange: &str,
+    key: &str,
+    headers: &[(String, String)],
+    body: &[u8],
+) -> Result<()> {
+    let amqp_url = record.get("amqp_url").and_then(Value::as_str).context("up.json names no broker")?;
     // The bridge is the one tool here that speaks AMQP.
     let mut child = Command::new(up::bridge_file())
-        .args(["publish", "--exchange", "source_exchange", "--key", key])
+        .args(["publish", "--exchange", exchange, "--key", key])
+        .args(headers.iter().flat_map(|(name, value)| ["--header".to_owned(), format!("{name}={value}")]))
         .env("AMQP_URL", amqp_url)
         .stdin(Stdio::piped())
         .spawn()
         .context("cannot start the bridge")?;
-    child.stdin.take().context("the bridge takes no input")?.write_all(&body)?;
+    child.stdin.take().context("the bridge takes no input")?.write_all(body)?;
     let status = child.wait()?;
     if !status.success() {
         bail!("the message was not published ({status})");

@@ -45,6 +45,7 @@ fn all(arguments: &[String], summary: &mut Summary) -> Result<()> {
     };
     let _alone = lock()?;
     install::servers()?;
+    install::browser()?;
     let cargo_lambda = install::cargo_lambda()?;
     // cargo-deny may have to be compiled first, which takes minutes: meanwhile the rest goes on.
     let deny = chosen.is_none().then(|| thread::spawn(install::cargo_deny));

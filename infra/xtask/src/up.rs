@@ -13,6 +13,7 @@ use std::{fs::File, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
 use options::Options;
+use serde_json::Value;
 use station::Station;
 
 use crate::{checkout, install, interrupt, pids::Ledger, ports, progress::say};
@@ -23,6 +24,15 @@ pub const USAGE: &str = "cargo xtask up [--fresh] [--release] [--watch] [--port 
 /// The file in which the addresses of what runs are.
 pub fn record_file() -> PathBuf {
     record::file()
+}
+
+/// The addresses of what runs.
+///
+/// # Errors
+/// If nothing runs.
+pub(crate) fn record() -> Result<Value> {
+    let record = std::fs::read_to_string(record_file()).context("nothing runs here: start `cargo xtask up` first")?;
+    serde_json::from_str(&record).context("up.json is damaged")
 }
 
 /// A link to the bridge that was built for what runs. (Built alone, for `publish`, it would be built anew: with other

@@ -41,6 +41,12 @@ fn the_three_commands_that_up_prints_show_three_messages_and_ctrl_c_leaves_nothi
         until(part, Duration::from_secs(60), || shown(part));
     }
 
+    // Everything that can arrive, and pictures among it, which come from the simulator. Nothing is refused.
+    checkout.shell("cargo xtask demo");
+    for part in ["Signal lost on the main stream", "Who sang that last one?", "1 picture could not be sent", ".gif."] {
+        until(part, Duration::from_secs(120), || shown(part));
+    }
+
     // A function that dies is there again, and works.
     let dispatcher = up.child_of("dispatcher");
     pids::signal_family(dispatcher, Signal::SIGKILL);

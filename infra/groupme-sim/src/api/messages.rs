@@ -45,12 +45,12 @@ pub(super) async fn read(
     let (place, limit) = match asked(&query) {
         Ok(asked) => asked,
         Err(why) => {
-            world.complain(format!("{what}: {why}"));
+            world.refuse(Some(group_id), format!("{what}: {why}"));
             return error(StatusCode::BAD_REQUEST, &why);
         }
     };
     if !world.bots().iter().any(|bot| bot.group_id == group_id) {
-        world.complain(format!("{what}: no such group"));
+        world.refuse(None, format!("{what}: no such group"));
         return error(StatusCode::NOT_FOUND, "group not found");
     }
     let path = uri.path_and_query().map_or("", |path| path.as_str());

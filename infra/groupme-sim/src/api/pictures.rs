@@ -43,7 +43,7 @@ pub(super) async fn upload(
     let ((format, (width, height)), body) = match judged {
         Ok(judged) => judged,
         Err((status, why)) => {
-            world.complain(format!("POST /pictures: {why}"));
+            world.refuse(None, format!("POST /pictures: {why}"));
             return error(status, why);
         }
     };

@@ -75,7 +75,7 @@ pub(super) async fn post(
     match judged {
         Ok((bot, body)) => speak(&in_air, &reset, bot, body).await,
         Err(Refusal(status, why)) => {
-            in_air.world.complain(format!("POST /v3/bots/post: {why}"));
+            in_air.world.refuse_post(in_air.number, format!("POST /v3/bots/post: {why}"));
             in_air.answered(error(status, &why))
         }
     }
@@ -97,6 +97,7 @@ async fn speak(in_air: &InAir, reset: &Reset, bot: Bot, body: PostBody) -> Respo
         };
         in_air.world.show_post(in_air.number, saying);
     }
+    in_air.world.judge_post(in_air.number, fault.as_ref());
     let cut = fault.as_ref().is_some_and(|fault| fault.resets());
     let response = answer(fault, reset, StatusCode::ACCEPTED.into_response()).await;
     // An answer that a reset takes the place of was never given.

@@ -1,5 +1,6 @@
 // The chat, live. Every word comes from strangers and enters the page as text, never as HTML.
 import { said as before } from "/said.js";
+import { forgetFindings, noteAll, takeFinding } from "/findings.js";
 
 const $ = (id) => document.getElementById(id);
 const [room, list, empty, newer, groupsNav, state] = ["room", "lines", "empty", "newer", "groups", "state"].map($);
@@ -8,7 +9,7 @@ const [form, nameBox, textBox, fault] = ["say", "name", "text", "fault"].map($);
 let { groups, run } = before;
 let current = "";
 let read = before.lines.length; // lines that were there when the page came
-let seen = read;
+let seen = `${read}.${before.findings.length}`;
 const said = new Map(); // group id -> lines
 const unread = new Map(); // group id -> count
 
@@ -55,16 +56,25 @@ function picture(line) {
   if (size) [image.width, image.height] = fit(Number(size[1]), Number(size[2]));
   image.src = line.picture;
   image.alt = `Picture from ${line.name}`;
-  return image;
+  const link = element("a", "whole");
+  link.href = line.picture;
+  link.target = "_blank";
+  link.append(image);
+  return link;
 }
 
 function render(line, before) {
   const made = [];
   if (!before || day(before) !== day(line)) made.push(element("li", "day", day(line)));
-  if (line.sender_type === "system") return [...made, element("li", "system", line.text ?? "")];
+  if (line.sender_type === "system") {
+    const item = element("li", "system", line.text ?? "");
+    item.dataset.id = line.id;
+    return [...made, item];
+  }
   const same = made.length === 0 && before.sender_type === line.sender_type && before.sender_id === line.sender_id
     && before.name === line.name && line.created_at - before.created_at < 300;
   const item = element("li", `line ${line.sender_type}${same ? " more" : ""}`);
+  item.dataset.id = line.id;
   const face = element("span", `face hue${number(line.name) % 8}`, [...line.name][0]?.toUpperCase() ?? "?");
   face.setAttribute("aria-hidden", "true");
   const who = element("p", "who");
@@ -75,6 +85,7 @@ function render(line, before) {
   if (line.text) bubble.append(element("span", "text", line.text));
   bubble.append(clock(line));
   item.append(face, who, bubble);
+  noteAll(bubble, line.id);
   return [...made, item];
 }
 
@@ -144,6 +155,22 @@ function tell(word, text) {
 
 const named = () => groups.find(({ group_id }) => group_id === location.hash.slice(1))?.group_id ?? groups[0]?.group_id ?? "";
 
+const roomName = (id) => (groups.length > 1 ? groups.find(({ group_id }) => group_id === id)?.bots.join(", ") ?? "" : "");
+
+// To the line that a finding is about, in whatever room it is.
+function goTo({ group_id, line_id }) {
+  if (group_id !== current) {
+    history.replaceState(null, "", `#${group_id}`);
+    showGroup(group_id);
+  }
+  const item = list.querySelector(`li[data-id="${line_id}"]`);
+  if (!item) return;
+  atEnd = false;
+  item.tabIndex = -1;
+  item.focus({ preventScroll: true });
+  item.scrollIntoView({ block: "center" });
+}
+
 async function loadGroups() {
   groups = await (await fetch("/_sim/groups")).json();
 }
@@ -158,12 +185,18 @@ function listen() {
     // Another simulator on the same port: what was said before is gone.
     said.clear();
     unread.clear();
+    forgetFindings();
     await loadGroups();
     showGroup(named());
   });
   stream.addEventListener("line", ({ data, lastEventId }) => {
-    seen = Number(lastEventId.split("-")[1]);
-    takeLine(JSON.parse(data), seen);
+    seen = lastEventId.split("-")[1];
+    takeLine(JSON.parse(data), Number(seen.split(".")[0]));
+  });
+  stream.addEventListener("finding", ({ data, lastEventId }) => {
+    seen = lastEventId.split("-")[1];
+    takeFinding(JSON.parse(data), roomName, goTo, true);
+    if (atEnd) toEnd();
   });
   stream.addEventListener("error", () => {
     tell("lost", "not running");
@@ -210,6 +243,7 @@ nameBox.value = localStorage.getItem("name") ?? "Manager";
 nameBox.addEventListener("change", () => localStorage.setItem("name", nameBox.value));
 addEventListener("hashchange", () => showGroup(named()));
 
+for (const finding of before.findings) takeFinding(finding, roomName, goTo, false);
 for (const line of before.lines) said.set(line.group_id, [...(said.get(line.group_id) ?? []), line]);
 showGroup(named());
 listen();

@@ -5,6 +5,7 @@
 mod binary;
 mod callbacks;
 mod faults;
+mod findings;
 mod page;
 mod pictures;
 mod posting;

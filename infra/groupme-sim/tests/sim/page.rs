@@ -83,7 +83,7 @@ async fn every_name_of_this_machine_is_served() {
 #[tokio::test]
 async fn the_page_loads_nothing_from_outside_and_runs_nothing_inline() {
     let sim = started().await;
-    for path in ["", "page.css", "page.js", "said.js", "icon.svg"] {
+    for path in ["", "page.css", "page.js", "findings.js", "said.js", "icon.svg"] {
         let answer = client().get(format!("{}{path}", sim.page_url())).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");
         let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
@@ -129,6 +129,10 @@ async fn the_stream_tells_what_was_said_what_is_said_and_after_a_break_only_the_
     assert!(!read_until(again, "after").await.contains("before"), "a new stream goes on, too");
     let at_first = client().get(format!("{}said.js", sim.page_url())).send().await.unwrap().text().await.unwrap();
     assert!(at_first.contains("before") && at_first.contains("after") && !at_first.contains(BOT), "{at_first}");
+    let last = rest.lines().rev().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+    post_text(&sim, " ").await;
+    let found = read_until(client().get(format!("{url}?last={last}")).send().await.unwrap(), "neither text").await;
+    assert!(found.contains("event: finding") && !found.contains("after"), "{found}");
     let other_run = client().get(&url).header("Last-Event-ID", "other-2").send().await.unwrap();
     assert!(read_until(other_run, "after").await.contains("before"));
 }

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 
 use crate::station::{BOT, GROUP, TOKEN, client, post_json, started};
 
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\x80\0\0\x01\xe0\x08\x02\0\0\0";
+pub(crate) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\x80\0\0\x01\xe0\x08\x02\0\0\0";
 const GIF: &[u8] = b"GIF89a\x0a\x00\x14\x00\x80\0\0";
 const JPEG: &[u8] = b"\xff\xd8\xff\xc0\0\x0b\x08\x00\x1e\x00\x28\x01\x01\x11\0";
 
 /// The status, and the URL that was given.
-async fn upload(sim: &Sim, content_type: Option<&str>, bytes: &[u8]) -> (u16, String) {
+pub(crate) async fn upload(sim: &Sim, content_type: Option<&str>, bytes: &[u8]) -> (u16, String) {
     let request = client().post(format!("{}/pictures", sim.image_url())).header("X-Access-Token", TOKEN);
     let request = content_type.into_iter().fold(request, |request, value| request.header("Content-Type", value));
     let answer = request.body(bytes.to_vec()).send().await.unwrap();
@@ -36,6 +36,25 @@ async fn a_picture_gets_a_url_of_groupme_that_a_post_may_carry_and_the_page_can_
         assert_eq!(kept.bytes().await.unwrap(), bytes);
     }
     assert_eq!(sim.lines(GROUP).len(), 3);
+    assert!(sim.complaints().is_empty());
+}
+
+#[tokio::test]
+async fn samples_can_be_fetched_and_one_lies_with_the_image_service() {
+    let sim = started().await;
+    for (name, content_type) in
+        [("turntable.jpg", "image/jpeg"), ("tower.png", "image/png"), ("on-air.gif", "image/gif")]
+    {
+        let sample = client().get(format!("{}/_sim/samples/{name}", sim.image_url())).send().await.unwrap();
+        assert_eq!(sample.headers()["content-type"], content_type);
+        let (status, _) = upload(&sim, Some(content_type), &sample.bytes().await.unwrap()).await;
+        assert_eq!(status, 200);
+    }
+    let film = client().get(format!("{}/_sim/samples/film.mp4", sim.image_url())).send().await.unwrap();
+    assert_eq!(film.headers()["content-type"], "video/mp4");
+    assert_eq!(client().get(format!("{}/_sim/samples/x", sim.image_url())).send().await.unwrap().status(), 404);
+    let kept = client().get(format!("{}/pictures/480x320.jpeg.sample", sim.image_url())).send().await.unwrap();
+    assert_eq!(kept.headers()["content-type"], "image/jpeg");
     assert!(sim.complaints().is_empty());
 }
 

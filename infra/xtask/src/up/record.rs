@@ -40,6 +40,7 @@ impl Addresses {
             "send_key": self.send_key,
             "callback_url": self.callback_url,
             "chat_url": self.chat_url,
+            "group_id": self.group_id,
             "amqp_url": self.amqp_url,
             "database_url": self.database_url,
         });
@@ -73,6 +74,9 @@ impl Addresses {
                 say(format!("  curl -sS {page}_sim/say -H 'Content-Type: application/json' -d '{line}'\n"));
             }
             None => say("  # and type !ping in the chat\n"),
+        }
+        if self.chat_url.as_ref().is_some_and(|page| page.starts_with("http://127.0.0.1:")) {
+            say("Or one of everything that can arrive, with what to look for: cargo xtask demo\n");
         }
     }
 }

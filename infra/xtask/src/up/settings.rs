@@ -2,9 +2,9 @@
 //! kept in `secrets.toml` if it is secret. Only the database and the broker are always our own: a stray
 //! DATABASE_URL must not have this machine's experiments migrated into a station's records.
 
-use std::{collections::BTreeMap, env};
+use std::{collections::BTreeMap, env, fs, path::PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::{checkout, key, progress::say, secrets, secrets::Secrets};
 
@@ -35,6 +35,20 @@ pub(super) fn given(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
+/// The configuration that is used where none is given.
+fn example() -> PathBuf {
+    checkout::root().join("infra/talkback.toml")
+}
+
+/// The configuration with this host in `[media] allow`; `None` if that is not empty.
+fn allowing(text: &str, host: &str) -> Option<String> {
+    let (before, after) = text.split_once("\nallow = []")?;
+    Some(format!(
+        "# infra/talkback.toml as `cargo xtask up` found it, with pictures of the simulator allowed.\n\
+         {before}\nallow = [\"{host}\"]{after}"
+    ))
+}
+
 impl Settings {
     /// Reads what is given and makes the rest.
     ///
@@ -62,8 +76,7 @@ impl Settings {
             given("TALKBACK_SEND_KEYS").map_or(ours.clone(), |theirs| format!("{theirs},{ours}")),
         );
 
-        let config = checkout::root().join("infra/talkback.toml");
-        set("TALKBACK_CONFIG", given("TALKBACK_CONFIG").unwrap_or_else(|| config.to_string_lossy().into_owned()));
+        set("TALKBACK_CONFIG", given("TALKBACK_CONFIG").unwrap_or_else(|| example().to_string_lossy().into_owned()));
         set("RUST_LOG", given("RUST_LOG").unwrap_or_else(|| "info".to_owned()));
         let mut given_or_made = |name: &str, make: fn() -> Result<String>| match given(name) {
             Some(value) => Ok(value),
@@ -101,8 +114,40 @@ impl Settings {
         Ok(Settings { environment, send_key, callback_token, simulated })
     }
 
+    /// Lets the functions fetch pictures from the simulator, which nobody may do from this machine otherwise. A
+    /// configuration of the caller's own, or an example that names hosts already, stays as it is.
+    ///
+    /// # Errors
+    /// If the configuration cannot be read or written.
+    pub(super) fn allow_pictures_of(&mut self, page: &str) -> Result<()> {
+        if given("TALKBACK_CONFIG").is_some() {
+            return Ok(());
+        }
+        let example = example();
+        let text = fs::read_to_string(&example).with_context(|| format!("cannot read {}", example.display()))?;
+        let host = page.trim_start_matches("http://").trim_end_matches('/');
+        let Some(allowing) = allowing(&text, host) else { return Ok(()) };
+        let file = checkout::station().join("talkback.toml");
+        secrets::write_private(&file, &allowing)?;
+        self.set("TALKBACK_CONFIG", file.to_string_lossy());
+        Ok(())
+    }
+
     /// Adds what is known only when a server runs.
     pub(super) fn set(&mut self, name: &str, value: impl Into<String>) {
         self.environment.insert(name.to_owned(), value.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_one_that_a_host_can_be_allowed_in() {
+        let text = fs::read_to_string(example()).unwrap();
+        let allowing_one = allowing(&text, "127.0.0.1:9001").unwrap();
+        assert!(allowing_one.contains("\nallow = [\"127.0.0.1:9001\"]"));
+        assert_eq!(allowing(&allowing_one, "127.0.0.1:9002"), None, "what is named already stays");
     }
 }

@@ -90,6 +90,7 @@ impl Station {
                     step("start the simulator of GroupMe", || self.start_simulator(&built, &simulated, &callback_url))?;
                 settings.set("GROUPME_API_URL", format!("{page}v3"));
                 settings.set("GROUPME_IMAGE_URL", page.trim_end_matches('/'));
+                settings.allow_pictures_of(&page)?;
                 Some(page)
             }
             None if given("GROUPME_API_URL").is_none() => Some("https://web.groupme.com/".to_owned()),

@@ -46,6 +46,10 @@ impl Checkout {
         fs::create_dir_all(root.join("infra/xtask")).unwrap();
         let workspace = Path::new(WORKSPACE);
         fs::copy(workspace.join("infra/talkback.toml"), root.join("infra/talkback.toml")).unwrap();
+        fs::create_dir(root.join("events")).unwrap();
+        for event in fs::read_dir(workspace.join("events")).unwrap().flatten() {
+            fs::copy(event.path(), root.join("events").join(event.file_name())).unwrap();
+        }
         // The routes, as they stand in the workspace.
         let manifest = fs::read_to_string(workspace.join("Cargo.toml")).unwrap();
         let routes = &manifest[manifest.find("[workspace.metadata.lambda.watch.router]").unwrap()..];
