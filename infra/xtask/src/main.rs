@@ -3,13 +3,14 @@
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail};
-use xtask::{demo, key, progress, publish, test, up};
+use xtask::{demo, key, openapi, progress, publish, test, up};
 
 const USAGE: &str = "    cargo xtask up        the whole relay on this machine
     cargo xtask test      everything that is checked, on servers of its own
     cargo xtask demo      one of everything that can arrive, sent to what `up` runs
-    cargo xtask key       makes a key for POST /send
-    cargo xtask publish   publishes a message to the running relay's broker";
+    cargo xtask publish   publishes a message to the broker of what `up` runs
+    cargo xtask key       makes a key for POST /send and POST /v3/bots/post
+    cargo xtask openapi   makes infra/openapi.yaml anew from the types";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,8 +39,9 @@ fn run(command: &str, arguments: &[String]) -> Result<()> {
     match command {
         "up" => up::run(arguments),
         "demo" => demo::run(arguments),
-        "key" => key::run(arguments),
         "publish" => publish::run(arguments),
+        "key" => key::run(arguments),
+        "openapi" => openapi::run(arguments),
         _ => bail!("the word after `cargo xtask` must be one of those above\n{USAGE}"),
     }
 }

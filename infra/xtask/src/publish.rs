@@ -20,7 +20,7 @@ pub const USAGE: &str = "cargo xtask publish KEY JSON|FILE";
 /// # Errors
 /// If `up` does not run, or the broker does not confirm.
 pub fn run(arguments: &[String]) -> Result<()> {
-    let [key, body] = arguments else { bail!("{USAGE}") };
+    let [key, body] = arguments else { bail!("usage: {USAGE}") };
     let body = if Path::new(body).is_file() {
         fs::read(body).with_context(|| format!("cannot read {body}"))?
     } else {
