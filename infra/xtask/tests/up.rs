@@ -50,10 +50,13 @@ fn the_three_commands_that_up_prints_show_three_messages_and_ctrl_c_leaves_nothi
     // A function that dies is there again, and works.
     let dispatcher = up.child_of("dispatcher");
     pids::signal_family(dispatcher, Signal::SIGKILL);
-    until("another dispatcher", SOON, || up.children_named("dispatcher").iter().any(|pid| *pid != dispatcher));
+    until("another dispatcher", SOON, || {
+        let run = up.children_named("dispatcher");
+        run.len() == 2 && !run.contains(&dispatcher)
+    });
 
     let family = up.everything();
-    assert!(family.len() > 12, "two servers, nine functions, the emulator, the bridge, the simulator: {family:?}");
+    assert!(family.len() > 12, "two servers, ten functions, the emulator, the bridge, the simulator: {family:?}");
     up.ctrl_c();
     let ended = up.wait_for_end();
     assert!(ended.success(), "{}", ended.last_line());
