@@ -80,9 +80,11 @@ fn summarize(here: &Here, count: usize, found_before: usize) {
     print(format!("{count} sent. The room fills at its pace, one post in a second: {}", here.page));
     let record = up::record_file();
     let record = record.strip_prefix(checkout::root()).unwrap_or(&record).display().to_string();
-    print("What was rejected, with its reason:");
+    print("What is not in the page, with the reason: what was rejected, and what has another verdict than `accepted`.");
     print(format!(
-        "    psql \"$(sed -n 's/.*\"database_url\": \"\\(.*\\)\".*/\\1/p' {record})\" -c 'select at, source, reason, detail from rejected order by at'"
+        "    psql \"$(sed -n 's/.*\"database_url\": \"\\(.*\\)\".*/\\1/p' {record})\" \\\n      \
+         -c 'select at, source, reason, detail from rejected order by at' \\\n      \
+         -c \"select accepted_at, source, short_uid, verdict, verdict_reason from messages where verdict <> 'accepted' order by 1\""
     ));
     let found = findings(&here.page).unwrap_or(found_before).saturating_sub(found_before);
     if found > 0 {

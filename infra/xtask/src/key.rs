@@ -1,4 +1,4 @@
-//! `cargo xtask key NAME`: makes a key for `POST /send`. The key is printed once and kept nowhere; what the function
+//! `cargo xtask key NAME`: makes a key for `POST /send` and `POST /v3/bots/post`. The key is printed once and kept nowhere; what the function
 //! is configured with is its hash.
 
 use anyhow::{Context, Result, bail};

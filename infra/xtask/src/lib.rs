@@ -10,6 +10,7 @@ pub mod http;
 pub mod install;
 mod interrupt;
 pub mod key;
+pub mod openapi;
 pub mod pids;
 pub mod ports;
 pub mod programs;

@@ -3,13 +3,17 @@
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail};
-use xtask::{demo, key, progress, publish, test, up};
+use xtask::{demo, key, openapi, progress, publish, test, up};
 
-const USAGE: &str = "    cargo xtask up        the whole relay on this machine
-    cargo xtask test      everything that is checked, on servers of its own
-    cargo xtask demo      one of everything that can arrive, sent to what `up` runs
-    cargo xtask key       makes a key for POST /send
-    cargo xtask publish   publishes a message to the running relay's broker";
+/// A word after `cargo xtask`, how to go on, and what it does.
+const COMMANDS: [(&str, &str, &str); 6] = [
+    ("up", up::USAGE, "the whole relay on this machine"),
+    ("test", test::USAGE, "everything that is checked, on servers of its own"),
+    ("demo", demo::USAGE, "one of everything that can arrive, sent to what `up` runs"),
+    ("publish", publish::USAGE, "publishes a message to the broker of what `up` runs"),
+    ("key", key::USAGE, "makes a key for POST /send and POST /v3/bots/post"),
+    ("openapi", openapi::USAGE, "makes infra/openapi.yaml anew from the types"),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -17,10 +21,19 @@ fn main() -> ExitCode {
         Some((command, arguments)) => (command.as_str(), arguments),
         None => ("", &[][..]),
     };
-    if command == "test" {
-        return test::run(arguments);
-    }
-    let done = run(command, arguments);
+    let asks = |word: &str| word == "--help" || word == "-h";
+    let done = match COMMANDS.iter().find(|(name, ..)| *name == command) {
+        Some((_, usage, what)) if arguments.first().is_some_and(|word| asks(word)) => {
+            progress::print(format!("{usage}\n    {what}"));
+            Ok(())
+        }
+        None if asks(command) || command == "help" => {
+            progress::print(all());
+            Ok(())
+        }
+        _ if command == "test" => return test::run(arguments),
+        _ => run(command, arguments),
+    };
     if let Err(error) = &done {
         // What a program said before it failed comes first: the last line is the one that says what is wrong.
         let text = format!("{error:#}");
@@ -38,8 +51,14 @@ fn run(command: &str, arguments: &[String]) -> Result<()> {
     match command {
         "up" => up::run(arguments),
         "demo" => demo::run(arguments),
-        "key" => key::run(arguments),
         "publish" => publish::run(arguments),
-        _ => bail!("the word after `cargo xtask` must be one of those above\n{USAGE}"),
+        "key" => key::run(arguments),
+        "openapi" => openapi::run(arguments),
+        _ => bail!("the word after `cargo xtask` must be one of those above\n{}", all()),
     }
+}
+
+/// Every command, a line each.
+fn all() -> String {
+    COMMANDS.map(|(name, _, what)| format!("    cargo xtask {name:<9} {what}")).join("\n")
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask publish KEY BODY`: publishes to the running `up`'s `source_exchange`, as the station's programs do.
+//! `cargo xtask publish KEY JSON`: publishes to the broker of what `up` runs, as the station's programs do.
 
 use std::{
     fs,
@@ -10,23 +10,34 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::up;
+use crate::{progress::print, up};
 
 /// How to call it.
-pub const USAGE: &str = "cargo xtask publish KEY JSON|FILE";
+pub const USAGE: &str = "cargo xtask publish KEY JSON|FILE [--exchange NAME]";
 
 /// Publishes one message and waits until the broker has confirmed it.
 ///
 /// # Errors
 /// If `up` does not run, or the broker does not confirm.
 pub fn run(arguments: &[String]) -> Result<()> {
-    let [key, body] = arguments else { bail!("{USAGE}") };
+    let (key, body, exchange) = match arguments {
+        [key, body] => (key, body, exchange_of(key)),
+        [key, body, option, exchange] if option == "--exchange" => (key, body, exchange.as_str()),
+        _ => bail!("usage: {USAGE}"),
+    };
     let body = if Path::new(body).is_file() {
         fs::read(body).with_context(|| format!("cannot read {body}"))?
     } else {
         body.clone().into_bytes()
     };
-    publish(&up::record()?, "source_exchange", key, &[], &body)
+    publish(&up::record()?, exchange, key, &[], &body)?;
+    print(format!("published to {exchange} as {key}"));
+    Ok(())
+}
+
+/// The exchange of `infra/talkback.toml` that takes a key: what machines report has its own.
+fn exchange_of(key: &str) -> &'static str {
+    if key.starts_with("notification.") { "notifications" } else { "source_exchange" }
 }
 
 /// Publishes to the broker that the record of `up` names, and waits until it has confirmed.
@@ -52,7 +63,7 @@ pub(crate) fn publish(
     child.stdin.take().context("the bridge takes no input")?.write_all(body)?;
     let status = child.wait()?;
     if !status.success() {
-        bail!("the message was not published ({status})");
+        bail!("the message was not published");
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ fn all(arguments: &[String], summary: &mut Summary) -> Result<()> {
     let chosen = match arguments {
         [] => None,
         [dashes, words @ ..] if dashes == "--" => Some(words),
-        _ => bail!("{USAGE}"),
+        _ => bail!("usage: {USAGE}"),
     };
     let _alone = lock()?;
     install::servers()?;

@@ -20,7 +20,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ),
     (
         "TALKBACK_SEND_KEYS",
-        "who may use `POST /send`: `name:sha256-hex[:source patterns joined by \\|][:urgent][:rooms][:ok200]`, separated by commas; `cargo xtask key NAME` makes one",
+        "who may use `POST /send` and `POST /v3/bots/post`: `name:sha256-hex[:source patterns joined by \\|][:urgent][:rooms][:ok200]`, separated by commas; `cargo xtask key NAME` makes one",
         "`send` refuses to serve",
     ),
     (

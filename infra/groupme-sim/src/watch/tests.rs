@@ -1,3 +1,4 @@
+//! What is watched is told when it goes wrong, and only then.
 use super::*;
 use crate::finding::Weight;
 

@@ -53,8 +53,9 @@ const KEY: &str = "key-of-the-tests";
 const TOKEN: &str = "callback-token-of-the-tests";
 const GROUP: &str = "90210";
 
-/// Pictures that the simulator has to fetch, in turn.
-const SAMPLES: [&str; 3] = ["turntable.jpg", "on-air.gif", "tower.png"];
+/// Pictures that the simulator has to fetch, in turn. The one that lies with the image service already is the last of
+/// them: beside another it would look as if it had come twice.
+const SAMPLES: [&str; 3] = ["tower.png", "on-air.gif", "turntable.jpg"];
 /// And one that lies with the image service.
 const KEPT: &str = "https://i.groupme.com/480x320.jpeg.sample";
 
@@ -231,7 +232,7 @@ mod tests {
         assert!(value["nested"][0]["id"] != "17" && value["nested"][1]["id"] == "kept");
         assert_eq!(value["group_id"], "10000001");
         let sample = |name: &str| json!(format!("http://127.0.0.1:9001/_sim/samples/{name}"));
-        assert_eq!(value["MediaUrl0"], sample("turntable.jpg"));
+        assert_eq!(value["MediaUrl0"], sample("tower.png"));
         assert_eq!(value["MediaUrl1"], sample("film.mp4"));
         assert_eq!(value["images"], json!([sample("on-air.gif"), null, KEPT]));
     }

@@ -53,6 +53,7 @@ impl Addresses {
         say("\nTalkback runs. Ctrl-C stops it.\n");
         say(format!("  the chat        {chat}"));
         say(format!("  POST /send      {}", self.send_url));
+        say(format!("  as GroupMe      {}v3/bots/post (its bot_id: the key)", self.send_url.trim_end_matches("send")));
         say(format!("  health          {}", self.send_url.trim_end_matches("send").to_owned() + "health"));
         say(format!("  a key           {}", self.send_key));
         say(format!("  logs            {}", super::lines::folder().display()));
@@ -60,7 +61,7 @@ impl Addresses {
         say("\nThree commands to try, in another terminal, in this folder:\n");
         say("  # a message over HTTP");
         say(format!(
-            "  curl -sS {} -H 'Authorization: Bearer {}' -H 'Content-Type: application/json' -d '{}'\n",
+            "  curl -sS {} -H 'Authorization: Bearer {}' -H 'Content-Type: application/json' -d '{}' -w '\\n'\n",
             self.send_url,
             self.send_key,
             json!({"body": "Hello from the control room"})
@@ -71,7 +72,7 @@ impl Addresses {
             Some(page) => {
                 say("  # a line typed in the chat (or type it in the page)");
                 let line = json!({"group_id": self.group_id, "user_id": "1001", "name": "Visitor", "text": "!ping"});
-                say(format!("  curl -sS {page}_sim/say -H 'Content-Type: application/json' -d '{line}'\n"));
+                say(format!("  curl -sS {page}_sim/say -H 'Content-Type: application/json' -d '{line}' -w '\\n'\n"));
             }
             None => say("  # and type !ping in the chat\n"),
         }
