@@ -1,14 +1,17 @@
 -- Pictures that lie elsewhere: fetched, and uploaded to where the chat can show them, before their message is begun.
 
-alter table messages
-  add column media_due timestamptz,
+alter table deliveries
+  add column awaits_media boolean not null default false,
+  add column media_until timestamptz,
+  add column media_mark uuid,
   add column media_tries smallint not null default 0;
-comment on column messages.media_due is 'From when somebody may bring its pictures; ahead of now while somebody does; null where none are to be brought.';
-comment on column messages.media_tries is 'How often bringing them was begun: also the mark of who does it now.';
-create index messages_media on messages (media_due) where media_due is not null;
-
-alter table deliveries add column awaits_media boolean not null default false;
 comment on column deliveries.awaits_media is 'Keeps its place in the queue, and its equals behind it, until its pictures are there or known to be missing.';
+comment on column deliveries.media_until is 'Somebody brings its pictures until then; null: nobody does.';
+comment on column deliveries.media_mark is 'Who does: a random mark of each lease, so that one who comes late changes nothing.';
+comment on column deliveries.media_tries is 'How often bringing them was begun.';
+-- Of each room the first few are looked at, also those that somebody is busy with.
+create index deliveries_media on deliveries (room, prio desc, qseq)
+  where awaits_media and state in ('queued', 'scheduled', 'held');
 
 create table pictures (
   uid        text not null references messages,

@@ -114,6 +114,8 @@ pub struct Uploaded {
     pub result: Result<String, Missing>,
     /// Every call that was made for it, in order; none where there is no token.
     pub calls: Vec<UploadCall>,
+    /// `Retry-After` of the last one.
+    pub after: Option<Duration>,
 }
 
 /// One call to the provider's picture service, ready to be written down: neither secret nor content is in it.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Response, StatusCode, Url, header};
 use secrecy::ExposeSecret;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::config::Settings;
@@ -28,6 +29,13 @@ use twilio::Account;
 
 /// Redirects that are followed at most.
 const MAX_REDIRECTS: usize = 3;
+
+/// A picture of more bytes than this is large.
+const LARGE: usize = 256 * 1024;
+
+/// Large pictures in the memory of this process at once, being fetched or uploaded: many servers may be asked at a time,
+/// and all of them may send as much as they can.
+static ROOM_FOR_LARGE: Semaphore = Semaphore::const_new(4);
 
 /// Between a try that may have met a moment's trouble and the second.
 const SECOND_TRY_AFTER: Duration = Duration::from_millis(200);
@@ -52,7 +60,7 @@ pub struct Fetcher {
 }
 
 /// What became of one fetch, ready to be recorded: neither path nor query is in it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Fetched {
     /// The picture, or why it is not there.
     pub result: Result<Picture, Missing>,
@@ -60,6 +68,8 @@ pub struct Fetched {
     pub host: Option<String>,
     /// The last HTTP status, if there was an answer.
     pub status: Option<u16>,
+    /// To be kept as long as a large picture is in memory.
+    pub held: Option<SemaphorePermit<'static>>,
 }
 
 /// What is known of a fetch while it goes on.
@@ -69,6 +79,7 @@ struct Seen {
     status: Option<u16>,
     /// How the first try ended, while there is a second.
     first: Option<Missing>,
+    held: Option<SemaphorePermit<'static>>,
 }
 
 impl Fetcher {
@@ -101,7 +112,9 @@ impl Fetcher {
             // The second try was cut off: what ended the first says more.
             Err(_) => Err(seen.first.unwrap_or(Missing::Silent)),
         };
-        Fetched { result, host: seen.host, status: seen.status }
+        // What came to nothing is in memory no more.
+        let held = seen.held.filter(|_| result.is_ok());
+        Fetched { result, host: seen.host, status: seen.status, held }
     }
 
     async fn twice(&self, url: &str, seen: &mut Seen) -> Result<Picture, Missing> {
@@ -121,7 +134,7 @@ impl Fetcher {
             let response = self.ask(&target, hop).await?;
             seen.status = Some(response.status().as_u16());
             match response.status() {
-                StatusCode::OK => return self.read(response).await,
+                StatusCode::OK => return self.read(response, &mut seen.held).await,
                 StatusCode::MOVED_PERMANENTLY
                 | StatusCode::FOUND
                 | StatusCode::SEE_OTHER
@@ -150,7 +163,11 @@ impl Fetcher {
     }
 
     /// Reads a body up to the cap, and no further than it takes to see that it is no picture.
-    async fn read(&self, mut response: Response) -> Result<Picture, Missing> {
+    async fn read(
+        &self,
+        mut response: Response,
+        held: &mut Option<SemaphorePermit<'static>>,
+    ) -> Result<Picture, Missing> {
         if response.content_length().is_some_and(|length| length > self.max_bytes) {
             return Err(Missing::TooLarge);
         }
@@ -164,7 +181,12 @@ impl Fetcher {
             if bytes.len() >= Kind::TOLD_BY && Kind::of(&bytes).is_none() {
                 return Err(Missing::NoPicture);
             }
+            if bytes.len() > LARGE && held.is_none() {
+                // It is never closed: there is no error but in name.
+                *held = ROOM_FOR_LARGE.acquire().await.ok();
+            }
         }
+        bytes.shrink_to_fit();
         Picture::of(Bytes::from(bytes)).ok_or(Missing::NoPicture)
     }
 

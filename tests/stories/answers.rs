@@ -298,6 +298,7 @@ async fn the_producer_of_a_banned_senders_text_hears_success_with_the_reason_and
     assert_eq!(reply.headers.bool("x-banned"), Some(true));
     assert_eq!(reply.correlation_id.as_deref(), Some("c-1"));
     let body: Value = serde_json::from_slice(&reply.body).unwrap();
+    crate::asyncapi::assert_reply(&body);
     assert_eq!(body, json!({ "status": "success", "message_id": uid, "reason": "banned" }));
     station.until("select answer from messages", &["given"]).await;
     assert_eq!(front_end.heard(), [json!({ "wbor_message_id": uid })]);

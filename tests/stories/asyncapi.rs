@@ -162,14 +162,13 @@ fn the_replies_are_as_it_says() {
     for right in [
         json!({ "status": "success", "message_id": "u" }),
         json!({ "status": "success", "message_id": "u", "reason": "banned" }),
-        json!({ "status": "taken", "message_id": "u" }),
         json!({ "status": "failure", "message_id": "u", "reason": "expired" }),
     ] {
         assert!(reply.is_valid(&right), "{right}");
     }
     for wrong in [
         json!({ "status": "failure", "message_id": "u" }),
-        json!({ "status": "fine", "message_id": "u" }),
+        json!({ "status": "taken", "message_id": "u" }),
         json!({ "status": "success" }),
         json!({ "status": "success", "message_id": 4 }),
         json!("success"),

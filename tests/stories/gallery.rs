@@ -78,6 +78,7 @@ async fn serve(mut stream: TcpStream, port: u16, log: Arc<Mutex<Vec<String>>>, m
     let answer = match path.as_str() {
         "a.gif" | "b.gif" => file(GIF, ""),
         "a.jpg" => file(JPEG, ""),
+        "large.gif" => file(&[GIF, &[0; 400_000]].concat(), ""),
         "a.png" => file(PNG, ""),
         "gated.gif" => {
             drop(gate.wait_for(|open| *open).await);

@@ -19,6 +19,7 @@ mod order;
 mod outside_logger;
 mod outside_logger_trouble;
 mod payloads;
+mod picture_errands;
 mod pictures;
 mod plans;
 mod privacy;

@@ -110,16 +110,6 @@ async fn what_came_after_waits_for_the_pictures_before_it_and_an_alarm_does_not(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_door_brings_the_pictures_itself_where_no_dispatcher_is_at_work() {
-    let gallery = Gallery::open().await;
-    let station = Station::with(with_gallery(&gallery, "")).await;
-    station.consume(&[standard(&uid(), "look", &[gallery.url("a.gif")])]).await;
-    assert_eq!(shown(&station).len(), 2);
-    assert_eq!(shown(&station)[1], "picture gif");
-    station.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_picture_is_uploaded_once_however_often_its_post_is_tried() {
     let gallery = Gallery::open().await;
     let mut station = Station::with(with_gallery(&gallery, "")).await;
@@ -189,7 +179,7 @@ async fn who_brings_pictures_and_dies_leaves_them_to_the_next_and_what_it_upload
     assert_eq!(shown(&station)[1..], ["picture gif", "picture gif"]);
     let uploads = "select (request->>'picture') || ' ' || count(*) from api_calls where operation = 'upload'
                    group by request->>'picture' order by 1";
-    assert_eq!(station.column("select media_tries::text from messages").await, ["2"]);
+    assert_eq!(station.column("select media_tries::text from deliveries").await, ["2"]);
     assert_eq!(station.column(uploads).await, ["1 1", "2 1"]);
     station.end().await;
 }
@@ -204,15 +194,8 @@ async fn a_message_that_expired_before_its_pictures_were_there_has_them_brought_
     station.take_in(&[Station::message("source.standard", &look)]).await;
     station.until("select (expires_at < clock_timestamp())::text from deliveries", &["true"]).await;
     station.relay("dispatcher").tend_once().await.unwrap();
+    station.until("select state from deliveries", &["expired"]).await;
     station.start_dispatcher();
-    // Nothing waits for them: they are struck off the list.
-    station
-        .until(
-            "select state || ' ' || (media_due is null) from deliveries join messages using (uid)",
-            &["expired true"],
-        )
-        .await;
-    assert!(gallery.asked().is_empty());
     station.relay("dispatcher").store.replay(&uid).await.unwrap();
     station.until("select state from deliveries", &["confirmed"]).await;
     assert_eq!(shown(&station)[1], "picture gif");
@@ -236,10 +219,12 @@ async fn pictures_whose_key_is_lost_are_said_and_their_text_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_picture_over_http_is_taken_from_an_opened_host_and_from_no_other() {
     let gallery = Gallery::open().await;
-    let station = Station::with(with_gallery(&gallery, "")).await;
+    let mut station = Station::with(with_gallery(&gallery, "")).await;
+    station.start_dispatcher();
     let relay = station.relay("send");
     let send = async |url: &str| send_as(&relay, KEY, &json!({ "body": "look", "images": [url] })).await;
     assert_eq!(send(&gallery.url("a.gif")).await.status, 202);
+    station.lines(2).await;
     assert_eq!(shown(&station)[1], "picture gif");
     send("http://example.org/a.gif").await.is_problem(400, &["images"]);
     station.end().await;

@@ -50,7 +50,7 @@ async fn filled() -> tokio_postgres::Client {
                            when 'confirmed' then 'confirmed' else 'failed' end, 1, expires_at - interval '1 day'
          from deliveries;
          insert into pictures (uid, channel, n, url) select uid, 'groupme', 1, 'url' from messages;
-         update messages set media_due = now() where uid in (select uid from messages order by accepted_at desc limit 20);
+         update deliveries set awaits_media = true where id in (select id from deliveries where state = 'queued' limit 20);
          insert into delivery_events (delivery, at, old_state, new_state, cause)
          select id, expires_at, s.old_state, s.new_state, 'cause' from deliveries,
                 (values (null, 'queued'), ('queued', 'sending'), ('sending', 'sent')) s(old_state, new_state);

@@ -97,10 +97,12 @@ impl Vhost {
         }
     }
 
-    /// The next answer in a queue, with its correlation id.
+    /// The next answer in a queue, which is as infra/asyncapi.yaml says, with its correlation id.
     pub async fn answer(&self, queue: &str) -> (Value, Option<String>) {
         let delivery = self.next(queue).await;
-        (serde_json::from_slice(&delivery.body).unwrap(), delivery.correlation_id)
+        let answer = serde_json::from_slice(&delivery.body).unwrap();
+        crate::asyncapi::assert_reply(&answer);
+        (answer, delivery.correlation_id)
     }
 
     /// Takes the virtual host away, with all that is in it.

@@ -17,12 +17,10 @@ pub async fn handle(relay: &Relay, event: LambdaEvent<EventBridgeEvent<Value>>) 
     let end = end_of(event.context.deadline());
     let stay = if end.is_some() { lanes.stay } else { lanes.stay_unknown_deadline };
     let now = Instant::now();
-    // The last call, or the last errand for pictures, may begin at the end of the stay, and must be recorded before the
-    // function ends.
-    let tail = lanes.http.max(relay.settings.media.patience) + lanes.margin;
-    let last = |end: Instant| end.checked_sub(tail).unwrap_or(now);
+    // The last call may begin at the end of the stay, and must be recorded before the function ends.
+    let last = |end: Instant| end.checked_sub(lanes.http + lanes.margin).unwrap_or(now);
     let until = end.map_or(now + stay, |end| (now + stay).min(last(end)));
-    let end = end.unwrap_or(until + tail);
+    let end = end.unwrap_or(until + lanes.http.max(relay.settings.media.patience) + lanes.margin);
     let budget = Budget {
         until,
         end,

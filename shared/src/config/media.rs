@@ -9,7 +9,7 @@ use crate::fetch::Site;
 pub struct Media {
     /// The largest picture, in bytes; a larger one is said in the room's notice. GroupMe's own limit is not known.
     pub max_bytes: u64,
-    /// The hard limit of fetching one picture, redirects and a second try included.
+    /// The hard limit of fetching one picture, redirects and a second try included; never longer than `patience`.
     pub timeout: Duration,
     /// How long a message waits for its pictures in one preparation.
     pub patience: Duration,
@@ -29,6 +29,12 @@ impl Default for Media {
     }
 }
 
+/// Several large pictures are in a function's memory at once.
+const MOST_BYTES: u64 = 50_000_000;
+
+/// The dispatcher begins nothing that could outlast its minute.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Reads `[media]`.
 pub(super) fn read(root: &mut Section, reading: &mut Reading<'_>) -> Media {
     let mut section = root.section(reading, "media");
@@ -39,6 +45,12 @@ pub(super) fn read(root: &mut Section, reading: &mut Reading<'_>) -> Media {
         patience: section.duration(reading, "patience").unwrap_or(defaults.patience),
         allow: allow(&mut section, reading),
     };
+    if media.max_bytes > MOST_BYTES {
+        section.fault(reading, "max_bytes", "must not be more than 50000000: pictures are held in memory");
+    }
+    if media.patience > LONGEST_PATIENCE {
+        section.fault(reading, "patience", "must not be longer than 30s: what brings the pictures lives a minute");
+    }
     section.end(reading);
     media
 }

@@ -330,6 +330,14 @@ fn the_example_file_shows_every_time_of_the_lanes_and_every_limit_of_pictures_wi
 }
 
 #[test]
+fn pictures_that_no_function_could_hold_or_wait_for_are_refused() {
+    let most = read("[media]\nmax_bytes = 50000000\npatience = \"30s\"", &[]).unwrap();
+    assert_eq!((most.media.max_bytes, most.media.patience.as_secs()), (50_000_000, 30));
+    let faults = names(read("[media]\nmax_bytes = 50000001\npatience = \"31s\"", &[]));
+    assert_eq!(faults, ["TALKBACK_CONFIG media.max_bytes", "TALKBACK_CONFIG media.patience"]);
+}
+
+#[test]
 fn hosts_are_opened_one_by_one() {
     let settings =
         read("[media]\nallow = [\"127.0.0.1:8081\", \"Pictures.Example.org\"]\ntimeout = \"2s\"", &[]).unwrap();

@@ -227,7 +227,6 @@ impl Relay {
             "content_hash": STANDARD.encode(hash),
             "reply_to": reply_to, "correlation_id": correlation_id, "ack_url": message.wants_ack_url,
             "answer": plan.answer.then_some("due"),
-            "awaits_media": plan.deliveries.iter().any(|d| d.awaits_media),
             "deliveries": deliveries,
         })
     }

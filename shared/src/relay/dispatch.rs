@@ -84,40 +84,25 @@ pub struct Dispatched {
 }
 
 impl Relay {
-    /// Posts what is due, and brings the pictures without which something is not. Errors of single lanes are logged, and
-    /// end the dispatch of a door; with `poll` it goes on.
+    /// Posts what is due; with `poll` it also brings the pictures without which something is not. Errors of single lanes
+    /// are logged, and end the dispatch of a door; with `poll` it goes on.
     ///
     /// # Errors
     /// The database is unavailable.
     pub async fn dispatch(&self, budget: &Budget) -> Result<Dispatched, StoreError> {
-        let time = budget.remaining();
-        let (done, ready) = self.drain(budget, true).await?;
-        if !ready || budget.poll.is_some() {
-            return Ok(done);
-        }
-        // What a door has brought pictures for it posts too, although its time is over: nobody else is at work.
-        let (more, _) = self.drain(&Budget { until: Instant::now() + time, ..budget.clone() }, false).await?;
-        Ok(Dispatched { calls: done.calls + more.calls })
-    }
-
-    /// What was done, and whether a message became ready whose pictures were brought.
-    async fn drain(&self, budget: &Budget, bring: bool) -> Result<(Dispatched, bool), StoreError> {
         let budget = &budget.within(&self.settings.lanes);
         let (news, heard) = mpsc::unbounded_channel();
         let (beside, asides) = mpsc::unbounded_channel();
-        let pictures = async {
-            let news = news.clone();
-            bring && self.bring(budget, &news).await
-        };
+        let ready = news.clone();
         // What is to be said beside runs beside: a lane with a call in the air must never wait for it.
-        let drained = Run { relay: self, budget, news: news.clone(), beside, look_at: None, failure: None };
-        let (result, (), seen, ready) = tokio::join!(
+        let drained = Run { relay: self, budget, news, beside, look_at: None, failure: None };
+        let (result, (), seen, ()) = tokio::join!(
             drained.lanes(heard),
             self.say_beside(asides, budget.until),
             self.store.seen(self.function),
-            pictures,
+            self.bring(budget, &ready),
         );
-        result.and_then(|done| seen.map(|()| (done, ready)))
+        result.and_then(|done| seen.map(|()| done))
     }
 
     /// Answers for deliveries as they finish, and the alarm for a room that is wrong, until no more can come.

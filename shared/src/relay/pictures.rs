@@ -8,7 +8,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, FuturesUnordered};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use super::Relay;
 use super::accept::part;
@@ -25,46 +26,47 @@ use crate::store::StoreError;
 use crate::store::answers::CallNote;
 use crate::store::pictures::{Brought, Errand};
 
-/// Messages whose pictures one function brings at a time, and pictures of one message: at most ten are in memory.
-const ERRANDS: usize = 2;
+/// Errands of one dispatcher at a time, and of one room: one room's pictures leave hands for the others'.
+const ERRANDS: usize = 24;
+const OF_A_ROOM: i64 = 6;
+
+/// Pictures of one message that are brought at a time.
 const PICTURES: usize = 5;
 
-/// How often bringing a message's pictures is begun, should those who do it die.
+/// How often bringing a delivery's pictures is begun, should those who do it die.
 const TRIES: i16 = 3;
 
-/// Between two tries of an upload that the provider could not take.
+/// Between the first two tries of an upload that the provider could not take; doubled from then on.
 const UPLOAD_PAUSE: Duration = Duration::from_millis(500);
 
 impl Relay {
-    /// Brings pictures while the budget lasts: again and again where it polls; else once, and only where no dispatcher
-    /// is at work, since a door that waits for a stranger's server takes nothing in. Whether a message became ready.
-    pub(super) async fn bring(&self, budget: &Budget, news: &mpsc::UnboundedSender<News>) -> bool {
-        let mut ready = false;
+    /// Brings pictures while a budget that polls lasts. A door does not: while it waited for a stranger's server, an
+    /// alarm would lie unaccepted.
+    pub(super) async fn bring(&self, budget: &Budget, news: &mpsc::UnboundedSender<News>) {
+        let Some(poll) = budget.poll else { return };
         let mut running = FuturesUnordered::new();
         loop {
-            if running.len() < ERRANDS && self.may_begin(budget) {
+            let may_begin = self.may_begin(budget);
+            if may_begin && running.len() < ERRANDS {
                 match self.errands(budget, ERRANDS - running.len()).await {
-                    Ok(errands) => running.extend(errands.into_iter().map(|errand| self.run_errand(errand))),
+                    Ok((mark, errands)) => {
+                        running.extend(errands.into_iter().map(|errands| self.run_errands(errands, mark)));
+                    }
                     Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "pictures wait"),
                 }
             }
-            let over = budget.poll.is_none() || !self.may_begin(budget);
-            if running.is_empty() && over {
-                return ready;
+            if running.is_empty() && !may_begin {
+                return;
             }
-            let pause = budget.poll.unwrap_or(budget.remaining()).min(budget.remaining());
             tokio::select! {
                 Some(done) = running.next(), if !running.is_empty() => match done {
-                    Ok(true) => {
-                        ready = true;
-                        drop(news.send(News::Ready));
-                    }
+                    Ok(true) => drop(news.send(News::Ready)),
                     Ok(false) => {}
                     Err(error) => {
                         tracing::warn!(error = &error as &dyn std::error::Error, "pictures are brought again later");
                     }
                 },
-                () = sleep(pause), if !over => {}
+                () = sleep(poll.min(budget.remaining())), if may_begin => {}
             }
         }
     }
@@ -74,45 +76,48 @@ impl Relay {
         !budget.is_over() && Instant::now() + self.settings.media.patience + self.settings.lanes.margin <= budget.end
     }
 
-    async fn errands(&self, budget: &Budget, at_most: usize) -> Result<Vec<Errand>, StoreError> {
-        let door = budget.poll.is_none();
-        if door && (!self.store.pictures_due(&budget.rooms).await? || self.dispatcher_works().await?) {
-            return Ok(Vec::new());
-        }
+    /// Errands, those of one message and channel together: their pictures are brought once.
+    async fn errands(&self, budget: &Budget, at_most: usize) -> Result<(Uuid, Vec<Vec<Errand>>), StoreError> {
+        let (mark, at_most) = (Uuid::new_v4(), i64::try_from(at_most).unwrap_or(1));
         let lease = self.settings.media.patience + self.settings.lanes.margin;
-        self.store.take_pictures(&budget.rooms, i64::try_from(at_most).unwrap_or(1), lease).await
-    }
-
-    /// Brings the pictures of one message, and makes its parts of what came of it.
-    async fn run_errand(&self, errand: Errand) -> Result<bool, StoreError> {
-        let began = Instant::now();
-        // A producer that takes over after its patience must find the text posted before.
-        let patience = errand.deliver_in.map_or(self.settings.media.patience, |left| left / 2);
-        let until = began + patience.min(self.settings.media.patience);
-        let media = self.media_of(&errand);
-        let rooms: Vec<&Room> = errand.rooms.iter().filter_map(|name| self.room(name)).collect();
-        let mut channels: Vec<&str> = rooms.iter().map(|room| room.channel.as_str()).collect();
-        channels.dedup();
-        let mut deliveries = Vec::new();
-        for name in channels {
-            let media = match &media {
-                Some(media) => self.bring_all(&errand, media, name, until).await?,
-                // How many there were is not known; that there were some must be said.
-                None => vec![Medium::Missing(Missing::GaveUp)],
-            };
-            let said = Said { short_uid: &errand.short_uid, body: &errand.body, media: &media };
-            let Some(limits) = crate::channel::limits(name) else { continue };
-            for room in rooms.iter().filter(|room| room.channel == name) {
-                let dressed = compose(&said, self.dress_of(&errand, room), limits);
-                let parts: Vec<Value> = dressed.iter().map(part).collect();
-                deliveries.push(json!({ "room": room.name, "parts": parts }));
+        let mut together: Vec<Vec<Errand>> = Vec::new();
+        let channel = |errand: &Errand| self.room(&errand.room).map(|room| room.channel.as_str());
+        for errand in self.store.take_pictures(&budget.rooms, at_most, mark, lease, OF_A_ROOM).await? {
+            let fits = |group: &&mut Vec<Errand>| group[0].uid == errand.uid && channel(&group[0]) == channel(&errand);
+            match together.iter_mut().find(fits) {
+                Some(group) => group.push(errand),
+                None => together.push(vec![errand]),
             }
         }
-        let ready = self.store.pictures_ready(&errand.uid, errand.tries, &Value::Array(deliveries)).await?;
+        Ok((mark, together))
+    }
+
+    /// Brings the pictures of deliveries of one message and channel, and makes their parts of what came of it.
+    async fn run_errands(&self, errands: Vec<Errand>, mark: Uuid) -> Result<bool, StoreError> {
+        let began = Instant::now();
+        let Some(first) = errands.first() else { return Ok(false) };
+        let Some(channel) = self.room(&first.room).map(|room| room.channel.as_str()) else { return Ok(false) };
+        let Some(limits) = crate::channel::limits(channel) else { return Ok(false) };
+        // A producer that takes over after its patience must find the text posted before.
+        let patience = errands.iter().filter_map(|errand| errand.deliver_in).min().map(|left| left / 2);
+        let until = began + patience.unwrap_or(Duration::MAX).min(self.settings.media.patience);
+        let media = match self.media_of(first) {
+            Some(media) => self.bring_all(first, &media, channel, until).await?,
+            // How many there were is not known; that there were some must be said.
+            None => vec![Medium::Missing(Missing::GaveUp)],
+        };
+        let mut ready = false;
+        for errand in &errands {
+            let Some(room) = self.room(&errand.room) else { continue };
+            let said = Said { short_uid: &errand.short_uid, body: &errand.body, media: &media };
+            let parts: Vec<Value> = compose(&said, self.dress_of(errand, room), limits).iter().map(part).collect();
+            ready |= self.store.pictures_ready(errand.delivery, mark, &Value::Array(parts)).await?;
+        }
         let duration_ms = super::lane::millis(began.elapsed());
         tracing::info!(
-            uid = errand.uid,
-            pictures = media.map(|media| media.len()),
+            uid = first.uid,
+            media = media.len(),
+            rooms = errands.len(),
             ready,
             duration_ms,
             "pictures brought"
@@ -193,15 +198,16 @@ impl Relay {
         let started = Instant::now();
         let fetched = fetcher.picture(url, until).await;
         self.note_fetch(errand, n, &fetched, started.elapsed()).await?;
-        let picture = match fetched.result {
-            Ok(picture) => picture,
-            Err(missing) => return self.brought(errand, n, channel, None, Err(missing)).await,
+        let picture = match &fetched.result {
+            Ok(picture) => picture.clone(),
+            Err(missing) => return self.brought(errand, n, channel, None, Err(*missing)).await,
         };
         let result = self.upload(errand, n, channel, &picture, until).await?;
         self.brought(errand, n, channel, Some(&picture), result).await
     }
 
-    /// Uploads until it is taken, refused, or too late.
+    /// Uploads until it is taken, refused, or too late; one that came in time to be fetched, and no more, is not there in
+    /// time.
     async fn upload(
         &self,
         errand: &Errand,
@@ -210,22 +216,27 @@ impl Relay {
         picture: &Picture,
         until: Instant,
     ) -> Result<Result<String, Missing>, StoreError> {
+        let (mut pause, mut result) = (UPLOAD_PAUSE, Err(Missing::Silent));
         loop {
             let limit = until.saturating_duration_since(Instant::now()).min(self.settings.lanes.http);
             if limit.is_zero() {
-                return Ok(Err(Missing::Unavailable));
+                return Ok(result);
             }
             let uploaded = channel.upload(picture, limit).await;
             for call in &uploaded.calls {
                 self.note_upload(errand, n, channel.name(), picture, call).await?;
             }
-            match uploaded.result {
-                Err(Missing::Unavailable) if timeout_at(until, sleep(UPLOAD_PAUSE)).await.is_ok() => {}
-                result => return Ok(result),
+            result = uploaded.result;
+            let wait = uploaded.after.unwrap_or_default().max(pause);
+            if result != Err(Missing::Unavailable) || Instant::now() + wait >= until {
+                return Ok(result);
             }
+            sleep(wait).await;
+            pause *= 2;
         }
     }
 
+    /// Writes down what became of a picture. Where somebody else had brought it already, theirs is the one.
     async fn brought(
         &self,
         errand: &Errand,
@@ -238,11 +249,11 @@ impl Relay {
             picture.map(|p| (&p.sha256[..], i64::try_from(p.bytes.len()).unwrap_or(i64::MAX), p.kind.media_type()));
         let told = result.as_ref().map(String::as_str).map_err(|missing| missing.as_str());
         let brought = Brought { uid: &errand.uid, channel: channel.name(), n, content, result: told };
-        self.store.note_picture(&brought).await?;
-        if let Err(missing) = &result {
+        let url = self.store.note_picture(&brought).await?;
+        if let (None, Err(missing)) = (&url, &result) {
             tracing::warn!(uid = errand.uid, picture = n, missing = missing.as_str(), "picture not brought");
         }
-        Ok(result.map_or_else(Medium::Missing, Medium::There))
+        Ok(url.map_or_else(|| result.map_or_else(Medium::Missing, Medium::There), Medium::There))
     }
 
     async fn note_fetch(

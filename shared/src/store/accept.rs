@@ -14,13 +14,12 @@ with input as materialized (
 msg as (
   insert into messages as x (uid, given_uid, short_uid, source, door, sent_by, verdict, verdict_reason, priority,
                              sender_hash, sender_sealed, body, body_sealed, media_sealed, content_hash, accepted_by,
-                             reply_to, correlation_id, ack_url, answer, media_due)
+                             reply_to, correlation_id, ack_url, answer)
   select uid, m->>'given_uid', m->>'short_uid', m->>'source', m->>'door', m->>'sent_by', m->>'verdict',
          m->>'verdict_reason', (m->>'priority')::smallint, decode(m->>'sender_hash', 'base64'),
          decode(m->>'sender_sealed', 'base64'), m->>'body', decode(m->>'body_sealed', 'base64'),
          decode(m->>'media_sealed', 'base64'), decode(m->>'content_hash', 'base64'), $2::text,
-         m->>'reply_to', m->>'correlation_id', (m->>'ack_url')::boolean, m->>'answer',
-         case when (m->>'awaits_media')::boolean then clock_timestamp() end
+         m->>'reply_to', m->>'correlation_id', (m->>'ack_url')::boolean, m->>'answer'
   from input order by uid
   on conflict (uid) do update set
     repeats = x.repeats + 1,
@@ -36,7 +35,6 @@ msg as (
     body = case when x.content_hash is null then excluded.body else x.body end,
     body_sealed = case when x.content_hash is null then excluded.body_sealed else x.body_sealed end,
     media_sealed = case when x.content_hash is null then excluded.media_sealed else x.media_sealed end,
-    media_due = case when x.content_hash is null then excluded.media_due else x.media_due end,
     content_hash = coalesce(x.content_hash, excluded.content_hash),
     reply_to = case when excluded.answer = 'due' and coalesce(x.content_hash = excluded.content_hash, true)
                     then excluded.reply_to else x.reply_to end,

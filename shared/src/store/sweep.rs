@@ -76,16 +76,12 @@ where d.state = 'expired' and d.prio = 2 and not d.told order by d.id limit 100"
 
 const TOLD: &str = "update deliveries set told = true where id = $1";
 
-/// One that ended before its pictures were brought has them brought now.
+/// One that ended before its pictures were brought has them brought now; whoever still brings them for it is not heard.
 const REPLAY: &str = "
-with m0 as materialized (select m.uid from messages m where m.uid = $1 for no key update),
-d0 as materialized (
-  select d.id, d.awaits_media from deliveries d
-  where d.uid = $1 and d.state in ('failed', 'expired', 'withdrawn', 'unconfirmed') and (select count(*) from m0) >= 0
+with d0 as materialized (
+  select d.id from deliveries d
+  where d.uid = $1 and d.state in ('failed', 'expired', 'withdrawn', 'unconfirmed')
   order by d.id for no key update),
-m as (
-  update messages m set media_due = clock_timestamp(), media_tries = 0
-  from m0 where m.uid = m0.uid and exists (select 1 from d0 where awaits_media)),
 old as materialized (
   select p.delivery, p.n from parts p join d0 on p.delivery = d0.id
   where p.state in ('failed', 'unconfirmed') for no key update of p),
@@ -93,7 +89,7 @@ p as (
   update parts p set state = 'waiting', failures = 0 from old
   where p.delivery = old.delivery and p.n = old.n returning p.delivery)
 update deliveries d set state = 'queued', cause = 'replay', qseq = nextval('queue_seq'), begun = false, unsure = 0,
-  set_asides = 0, deliver_by = null, told = false,
+  set_asides = 0, deliver_by = null, told = false, media_until = null, media_mark = null, media_tries = 0,
   expires_at = clock_timestamp() + d.age
 from d0 where d.id = d0.id and (select count(*) from p) >= 0 returning d.id";
 

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{GroupMe, inner_code, name_of, read_body};
+use super::{GroupMe, inner_code, name_of, read_body, retry_after};
 use crate::channel::{UploadCall, Uploaded};
 use crate::picture::{Kind, Missing, Picture};
 
@@ -21,19 +21,19 @@ const MAX_URL: usize = 1000;
 pub(super) async fn upload(groupme: &GroupMe, picture: &Picture, limit: Duration) -> Uploaded {
     let until = Instant::now() + limit;
     let mut calls = Vec::new();
-    let mut result = Err(Missing::NoToken);
+    let (mut result, mut after) = (Err(Missing::NoToken), None);
     if groupme.token.is_none() {
-        return Uploaded { result, calls };
+        return Uploaded { result, calls, after };
     }
     for kind in [Some(picture.kind), (picture.kind == Kind::Png).then_some(Kind::Jpeg)].into_iter().flatten() {
         let call;
-        (result, call) = one_call(groupme, picture, kind, until).await;
+        (result, call, after) = one_call(groupme, picture, kind, until).await;
         calls.push(call);
         if result != Err(Missing::Refused) || calls.iter().any(|call| call.status == Some(401)) {
             break;
         }
     }
-    Uploaded { result, calls }
+    Uploaded { result, calls, after }
 }
 
 async fn one_call(
@@ -41,7 +41,7 @@ async fn one_call(
     picture: &Picture,
     kind: Kind,
     until: Instant,
-) -> (Result<String, Missing>, UploadCall) {
+) -> (Result<String, Missing>, UploadCall, Option<Duration>) {
     let started = Instant::now();
     let mut request = groupme
         .client
@@ -52,9 +52,11 @@ async fn one_call(
     if let Some(token) = &groupme.token {
         request = request.header("X-Access-Token", token.expose_secret());
     }
+    let mut after = None;
     let (result, status, error) = match request.send().await {
         Ok(response) => {
             let status = response.status();
+            after = retry_after(&response);
             let result = classify(status, &read_body(response).await, &groupme.image_url);
             let error = result.is_err().then(|| {
                 let strange = if status.is_success() { ", and no address of a picture" } else { "" };
@@ -64,7 +66,7 @@ async fn one_call(
         }
         Err(error) => (Err(Missing::Unavailable), None, Some(name_of(&error))),
     };
-    (result, UploadCall { status, latency: started.elapsed(), media_type: kind.media_type(), error })
+    (result, UploadCall { status, latency: started.elapsed(), media_type: kind.media_type(), error }, after)
 }
 
 /// What an answer means; pure, so that every status can be tested.
