@@ -351,7 +351,9 @@ fn invoke_migrate(functions_url: &str, patience: Duration) -> Result<()> {
     }
     let said: Option<Value> = serde_json::from_str(&answer.body).ok();
     let why = said.as_ref().and_then(|said| said.get("errorMessage")?.as_str()).unwrap_or("no reason given");
-    bail!("migrate answers HTTP {}: {why}", answer.status)
+    // A checkout that went back, or to another branch, meets what the one before left.
+    let hint = if why.contains("holds other migrations") { "; --fresh begins with empty data" } else { "" };
+    bail!("migrate answers HTTP {}: {why}{hint}", answer.status)
 }
 
 fn answers(url: &str) -> Result<()> {
