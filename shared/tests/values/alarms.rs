@@ -167,6 +167,18 @@ fn an_event_of_a_ups_that_we_do_not_know_is_said_by_its_name() {
 }
 
 #[test]
+fn a_test_of_the_alert_system_rings_and_every_other_event_alarms() {
+    for code in ["DMO", "NAT", "NPT", "NST", "RMT", "RWT"] {
+        assert_eq!(alert(json!({ "event": code })), format!("🔔 Emergency alert {code}"));
+        assert_eq!(alert(json!({ "event": code, "event_name": "A Test" })), "🔔 A Test", "{code}");
+    }
+    for code in ["TOR", "EAN", "NIC", "RWTX", "RW", ""] {
+        assert_eq!(alert(json!({ "event": code, "event_name": "No Test" })), "🚨 No Test", "{code}");
+    }
+    assert_eq!(alert(json!({ "event_name": "RWT" })), "🚨 RWT");
+}
+
+#[test]
 fn an_alert_says_what_it_can_of_its_time() {
     let when = |fields: Value| alert(fields).strip_prefix("🚨 Emergency alert").unwrap().trim().to_owned();
     for (fields, want) in [
