@@ -212,7 +212,23 @@ fn an_alert_whose_fields_are_odd_says_the_others() {
     assert_eq!(alert(json!({ "sender": "KGYX/NWS" })), "🚨 Emergency alert\nFrom: KGYX/NWS");
     assert_eq!(alert(json!({ "raw_header": "ZCZC-" })), "🚨 Emergency alert\n\nZCZC-");
     assert_eq!(alert(json!("no header")), "🚨 Emergency alert\nno header");
-    assert_eq!(alert(json!(["no header"])), "🚨 Emergency alert");
+    assert_eq!(alert(json!(["no header", null, "at all"])), "🚨 Emergency alert\nno header\nat all");
+    let alerts = json!([null, "two of them", { "event": "TOR" }, { "event": "FFW" }]);
+    assert_eq!(alert(alerts), "🚨 Emergency alert TOR\ntwo of them");
+    for nothing in [json!([]), json!([[], null, " "]), json!(true)] {
+        assert_eq!(alert(nothing), "🚨 Emergency alert");
+    }
+}
+
+#[test]
+fn the_words_of_an_alert_may_come_in_a_list() {
+    let said = |words: Value| {
+        said("notification.wbor-endec", json!({ "message_text": words, "eas_data": { "raw_header": "ZCZC-" } }))
+    };
+    assert_eq!(said(json!(["Take cover.", null, " ", {}, "Now."])), "🚨 Emergency alert\n\nTake cover.\nNow.");
+    for none in [json!([]), json!([null, {}]), json!({}), json!(" ")] {
+        assert_eq!(said(none), "🚨 Emergency alert\n\nZCZC-");
+    }
 }
 
 #[test]
@@ -236,7 +252,17 @@ fn a_failsafe_whose_fields_are_odd_says_the_others() {
         said(json!({ "event_type": "health_check", "active_source": "A", "timestamp_utc": 1_795_201_500 })),
         "🔀 Studio failsafe: health check\nOn the air: source A\nAt: Fri Nov 20, 14:05 EST"
     );
-    assert_eq!(said(json!({ "current_pin_state": true })), "🔀 Studio failsafe");
+    for (state, words) in [
+        (json!(true), "HIGH"),
+        (json!(1), "HIGH"),
+        (json!(false), "LOW"),
+        (json!(0), "LOW"),
+        (json!(7), "7"),
+        (json!("Low"), "Low"),
+    ] {
+        assert_eq!(said(json!({ "current_pin_state": state })), format!("🔀 Studio failsafe\nPin: {words}"));
+    }
+    assert_eq!(said(json!({ "current_pin_state": [true] })), "🔀 Studio failsafe");
     assert_eq!(
         said(json!({ "active_source": "B", "details": { "playlist": [], "persona": { "name": "DJ Example" } } })),
         "🔀 On the air now: source B\nShow: DJ Example"
