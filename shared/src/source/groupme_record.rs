@@ -4,6 +4,7 @@ use super::{Envelope, Format, Reading, Unreadable, own_uid};
 use crate::json::Object;
 use crate::message::{Record, RecordKind, Uid};
 use crate::route::RoutingKey;
+use crate::route::told::source_named;
 
 pub(super) const FORMAT: Format = Format { name: "groupme_record", takes, read };
 
@@ -41,9 +42,8 @@ fn read(envelope: &Envelope<'_>, object: &Object) -> Result<Reading, Unreadable>
 /// Under which source the uid counts: a uid that is no UUID is kept apart by source, and the message that this record
 /// settles came from the source that the payload names, not from `source.groupme.msg`.
 fn scope(key: &RoutingKey, object: &Object) -> RoutingKey {
-    let named = object.word("source").filter(|_| kind(key).is_some()).filter(|name| !name.starts_with("groupme"));
-    let named = named.map(|name| if name.starts_with("source.") { name } else { format!("source.{name}") });
-    named.and_then(|name| RoutingKey::parse(&name).ok()).unwrap_or_else(|| key.clone())
+    let named = object.word("source").filter(|_| kind(key).is_some());
+    named.and_then(|name| source_named(&name)).unwrap_or_else(|| key.clone())
 }
 
 /// The status under either spelling, a number or a string. A record with none still settles its message.
