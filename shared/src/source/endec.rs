@@ -4,7 +4,7 @@ use crate::alarm::{Alarm, local_moment, minutes, moment, span};
 use crate::json::Object;
 use crate::text::Text;
 
-pub(super) const FORMAT: Format = Format { name: "endec", takes, read };
+pub(super) const FORMAT: Format = Format { name: "endec", takes, read, machine: Some(&MACHINE) };
 
 const MACHINE: Machine = Machine { key: "notification.wbor-endec", fields: &["eas_data", "message_text"] };
 

@@ -7,7 +7,7 @@ use crate::alarm::{Alarm, moment, spoken};
 use crate::json::Object;
 use crate::text::Text;
 
-pub(super) const FORMAT: Format = Format { name: "failsafe", takes, read };
+pub(super) const FORMAT: Format = Format { name: "failsafe", takes, read, machine: Some(&MACHINE) };
 
 const MACHINE: Machine = Machine {
     key: "notification.failsafe-status",

@@ -7,7 +7,7 @@ use crate::json::Object;
 use crate::message::{Media, Message, Priority, Uid};
 use crate::text::Text;
 
-pub(super) const FORMAT: Format = Format { name: "standard", takes, read };
+pub(super) const FORMAT: Format = Format { name: "standard", takes, read, machine: None };
 
 /// The last format in the table. Whether a key is wanted at all is the routes' to say.
 fn takes(_: &Envelope<'_>, _: &Object) -> bool {

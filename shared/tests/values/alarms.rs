@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use talkback::source::{Reading, Unreadable, read};
 
-use crate::events::{Event, FALLBACK, message, names, reading};
+use crate::events::{Event, message, names, reading};
 
 /// Each alarm in `events/` and what the room is told of it.
 const SAID: [(&str, &str); 12] = [
@@ -83,7 +83,7 @@ const SAID: [(&str, &str); 12] = [
     ),
 ];
 
-const KEYS: [&str; 5] = [
+pub(crate) const KEYS: [&str; 5] = [
     "notification.ups",
     "notification.ups.onbattery",
     "notification.ups.battery_detached",
@@ -91,7 +91,7 @@ const KEYS: [&str; 5] = [
     "notification.failsafe-status",
 ];
 
-fn said(key: &str, body: Value) -> String {
+pub(crate) fn said(key: &str, body: Value) -> String {
     message(reading(key, false, body.to_string().as_bytes())).body.as_str().to_owned()
 }
 
@@ -118,17 +118,6 @@ fn no_alarm_is_forgotten() {
             assert!(SAID.iter().any(|(said, _)| *said == name), "{name} is in events/ and not in the table here");
         }
     }
-}
-
-#[test]
-fn an_alarm_without_a_uid_gets_the_one_that_its_door_gives_and_a_wrong_one_loses_nothing() {
-    for (uid, want) in [(json!(null), FALLBACK.to_string()), (json!("not a uid"), FALLBACK.to_string())] {
-        let body = json!({ "ups_name": "rack", "uid": uid }).to_string();
-        let alarm = message(reading("notification.ups.onbattery", false, body.as_bytes()));
-        assert_eq!((alarm.uid.given(), alarm.body.as_str()), (want.as_str(), "⚡ On battery: UPS rack"));
-    }
-    let own = json!({ "message_text": "x", "wbor_message_id": 42 }).to_string();
-    assert_eq!(message(reading("notification.wbor-endec", false, own.as_bytes())).uid.given(), "42");
 }
 
 #[test]
