@@ -114,7 +114,9 @@ pub fn uid_of(key: &RoutingKey, fallback_uid: Uuid, body: &[u8]) -> Uid {
 fn right_uid(object: &Object, key: &RoutingKey, fallback_uid: Uuid) -> Uid {
     let own = match machine(key) {
         Some(machine) if machine.tells(object) => alarm_uid(object, key),
-        _ => own_uid(object, key).ok().flatten(),
+        // A wrong uid counts as none.
+        Some(_) => UIDS.iter().find_map(|field| Uid::parse(&object.word(field)?, key).ok()),
+        None => own_uid(object, key).ok().flatten(),
     };
     own.unwrap_or_else(|| Uid::from_uuid(fallback_uid))
 }
@@ -183,9 +185,14 @@ fn alarm_uid(object: &Object, key: &RoutingKey) -> Option<Uid> {
     Uid::parse(&told, key).ok()
 }
 
-/// What somebody wrote into an alarm beside the machine's own fields.
+/// What somebody says under a machine's key, alone or beside the machine's own fields. Words count before a number or a
+/// list, whichever of the two fields they are in.
 fn remark(object: &Object) -> Option<String> {
-    object.word("body").or_else(|| object.word("text"))
+    let words = |field: &&'static str| {
+        object.get(field).filter(|value| value.is_string())?;
+        object.text(field).ok().flatten().filter(|said| !Text::clean(said).is_blank())
+    };
+    SAID.iter().find_map(words).or_else(|| SAID.iter().find_map(|field| object.lines(field)))
 }
 
 fn object(body: &[u8]) -> Result<Object, Unreadable> {
@@ -193,10 +200,16 @@ fn object(body: &[u8]) -> Result<Object, Unreadable> {
     Object::new(value).ok_or_else(|| Unreadable::new("not_an_object", "the payload must be a JSON object"))
 }
 
+/// The fields that may hold a text, in the order in which they count.
+const SAID: [&str; 2] = ["body", "text"];
+
+/// The fields that may hold a uid, in the order in which they count.
+const UIDS: [&str; 2] = ["wbor_message_id", "uid"];
+
 /// The payload's own uid under `wbor_message_id` or `uid`, a string or a number; missing, null or blank is none.
 fn own_uid(object: &Object, scope: &RoutingKey) -> Result<Option<Uid>, Unreadable> {
     let mut own: Option<String> = None;
-    for field in ["wbor_message_id", "uid"] {
+    for field in UIDS {
         let wrong = |what: &str| Unreadable::new("bad_uid", format!("`{field}` {what}"));
         let told = object.text(field).map_err(|_| wrong("must be a string or a number"))?;
         let Some(told) = told.filter(|uid| !uid.trim().is_empty()) else { continue };
