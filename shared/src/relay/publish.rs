@@ -13,6 +13,7 @@ use super::Relay;
 use super::dispatch::Budget;
 use crate::amqp_event::{Delivery, header};
 use crate::broker::{Broker, BrokerError, Outgoing, Props};
+use crate::route::told::name_of;
 use crate::seal::{Place, SealError, same};
 use crate::store::StoreError;
 use crate::store::outbox::{Call, Held, Subject};
@@ -155,7 +156,7 @@ impl Relay {
 /// A call's record, with its routing key. The bot id is a secret, so the room's name stands in its place; the status has
 /// both names that the station's programs give it.
 fn of_call(call: &Call) -> (&'static str, Value) {
-    let source = call.source.as_deref().map(|source| source.strip_prefix("source.").unwrap_or(source));
+    let source = call.source.as_deref().map(name_of);
     let mut body = json!({
         "bot_id": call.room, "source": source, "code": call.status, "statuscode": call.status,
         "wbor_message_id": call.uid, "timestamp": call.at.to_string(),
@@ -171,4 +172,47 @@ fn of_call(call: &Call) -> (&'static str, Value) {
         body["picture_url"] = json!(url);
     }
     ("source.groupme.msg", body)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::message::Uid;
+    use crate::route::RoutingKey;
+    use crate::source::{Envelope, Reading, read};
+
+    #[test]
+    fn a_record_of_ours_is_read_as_one_of_the_message_that_was_posted() {
+        for source in [
+            "source.standard",
+            "notification.ups.onbattery",
+            "notification.ups",
+            "source.notification.ups",
+            "source.groupme.other",
+        ] {
+            for operation in ["post", "upload"] {
+                let call = Call {
+                    operation: operation.to_owned(),
+                    uid: Some("42".to_owned()),
+                    source: Some(source.to_owned()),
+                    room: None,
+                    status: Some(202),
+                    text: Some("posted".to_owned()),
+                    picture_url: None,
+                    uploaded_url: None,
+                    at: Timestamp::UNIX_EPOCH,
+                };
+                let (key, body) = of_call(&call);
+                let (key, body) = (RoutingKey::parse(key).unwrap(), body.to_string().into_bytes());
+                let zone = &TimeZone::UTC;
+                let envelope =
+                    Envelope { key: &key, already_sent: false, fallback_uid: Uuid::nil(), zone, body: &body };
+                let Ok(Reading::Record(record)) = read(envelope) else { panic!("no record") };
+                assert_eq!(record.uid, Uid::parse("42", &RoutingKey::parse(source).unwrap()).unwrap());
+            }
+        }
+    }
 }
