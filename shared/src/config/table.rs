@@ -25,7 +25,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ),
     (
         "TALKBACK_DATA_KEYS",
-        "what seals private columns: `id:base64` of 32 bytes, separated by commas, newest first; keep the old ones to read what they sealed",
+        "what seals private columns, and signs the records that are published: `id:base64` of 32 bytes, separated by commas, newest first; keep the old ones to read what they sealed and know what they signed",
         "required",
     ),
     (
