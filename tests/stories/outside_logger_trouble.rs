@@ -4,8 +4,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use talkback::broker::{Props, QUEUE};
+use talkback::broker::{Fate, Outgoing, Props, QUEUE};
 use talkback::seal::{Keys, Lookup};
+use talkback::store::outbox::Subject;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -299,6 +300,55 @@ async fn one_full_queue_floods_no_other_and_keeps_newer_records_from_nobody() {
     db.execute("update record_outbox set due = clock_timestamp()", &[]).await.unwrap();
     station.until(WAITING, &["0"]).await;
     station.end().await;
+    vhost.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_put_off_goes_behind_what_came_meanwhile_and_what_was_not_sent_keeps_its_turn() {
+    let vhost = Vhost::new().await;
+    let station = Station::with(publishing(vhost.url(), "")).await;
+    let db = station.db().await;
+    db.batch_execute(
+        "insert into api_calls (room, channel, operation, outcome, status) values
+         ('staff', 'groupme', 'post', 'posted', 201), ('staff', 'groupme', 'post', 'posted', 202)",
+    )
+    .await
+    .unwrap();
+    let store = station.relay("dispatcher").store;
+    let next = async || {
+        let (held, subject) = store.lease_outbox(1, Duration::from_secs(30)).await.unwrap().remove(0);
+        let Subject::Call(call) = subject else { panic!("no call") };
+        (held, call.status.unwrap())
+    };
+    let (first, status) = next().await;
+    assert_eq!((status, first.tries), (201, 0));
+    store.outbox_put_back(&[first]).await.unwrap();
+    let (again, status) = next().await;
+    assert_eq!((status, again.tries), (201, 0), "before what came later");
+    store.outbox_put_off(&[(again, Duration::ZERO)]).await.unwrap();
+    let (second, status) = next().await;
+    assert_eq!((status, second.tries), (202, 0));
+    let (again, status) = next().await;
+    assert_eq!((status, again.tries), (201, 1));
+    station.end().await;
+    vhost.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_queue_refused_is_told_apart_from_what_nobody_can_have() {
+    let vhost = Vhost::new().await;
+    vhost.exchange("archive").await;
+    vhost.full_queue("full").await;
+    vhost.bind("archive", "full", "full").await;
+    let messages: Vec<Outgoing> = ["nobody", "full", "nobody"]
+        .into_iter()
+        .map(|key| Outgoing { key, body: b"{}".to_vec(), props: Props::default() })
+        .collect();
+    let published = vhost.broker.publish_in_order("archive", &messages).await;
+    assert_eq!((published.fates, published.error), (vec![Fate::Confirmed, Fate::Nacked, Fate::Confirmed], None));
+    let published = vhost.broker.publish_in_order("nowhere", &messages).await;
+    assert_eq!(published.fates, [Fate::Unsent; 3]);
+    assert!(published.error.is_some());
     vhost.gone().await;
 }
 

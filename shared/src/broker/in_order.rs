@@ -25,7 +25,7 @@ pub enum Fate {
     Nacked,
     /// No word came. It may be there.
     Unanswered,
-    /// It was never sent.
+    /// It was never sent, or into an exchange that is not there: nobody has it.
     Unsent,
 }
 
@@ -50,6 +50,11 @@ impl Broker {
             }
             Err(error) => Err(error),
         };
+        if matches!(outcome, Err(BrokerError::Refused { cause: Cause::Code(404), .. })) {
+            for fate in fates.iter_mut().filter(|fate| **fate == Fate::Unanswered) {
+                *fate = Fate::Unsent;
+            }
+        }
         Published { fates, error: outcome.err() }
     }
 
