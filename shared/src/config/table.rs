@@ -11,7 +11,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     (
         "AMQP_URL",
         "RabbitMQ, with user and password: `amqps://user:password@host/%2f`",
-        "no replies to producers, and nowhere to put messages while Postgres is down",
+        "no replies to producers, no records for a logger, and dead letters stay where they are",
     ),
     (
         "TALKBACK_CONFIG",
