@@ -17,6 +17,9 @@ const SOON: Duration = Duration::from_secs(30);
 #[test]
 fn the_three_commands_that_up_prints_show_three_messages_and_ctrl_c_leaves_nothing() {
     let checkout = Checkout::new("commands");
+    // Faster than the simulator thinks right as long as nobody tells it the room's pace.
+    checkout.configure("# pace = \"1s\"", "pace = \"50ms\"");
+    checkout.configure("# burst = 3", "burst = 10");
     let mut up = checkout.up(&[]);
     let record = up.wait_for_record();
     let mode = fs::metadata(checkout.record_file()).unwrap().permissions().mode();
@@ -46,6 +49,10 @@ fn the_three_commands_that_up_prints_show_three_messages_and_ctrl_c_leaves_nothi
     for part in ["Signal lost on the main stream", "Who sang that last one?", "1 picture could not be sent", ".gif."] {
         until(part, Duration::from_secs(120), || shown(part));
     }
+
+    let findings = http::get(&format!("{}_sim/findings", text("chat_url")), SOON).unwrap().body;
+    let findings: Vec<Value> = serde_json::from_str(&findings).unwrap();
+    assert!(findings.iter().all(|finding| finding["kind"] != "pace"), "{findings:?}");
 
     // A function that dies is there again, and works.
     let dispatcher = up.child_of("dispatcher");
