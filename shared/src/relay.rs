@@ -5,10 +5,14 @@
 //! redelivered batch, a retry, a scheduled send, a throttled backlog, a replay and a chat reply are one mechanism.
 pub mod accept;
 mod answer;
+pub mod aside;
 pub mod batch;
 mod dead;
+mod direct;
 pub mod dispatch;
 mod lane;
+mod outage;
+mod own;
 pub mod pause;
 mod pictures;
 pub mod plan;
@@ -44,6 +48,7 @@ pub struct Relay {
     /// How the names of picture servers are looked up.
     pub names: Names,
     synced: Arc<OnceCell<()>>,
+    outage: Arc<outage::Outage>,
 }
 
 /// Why a relay cannot be made.
@@ -97,6 +102,7 @@ impl Relay {
             function,
             names: Names::system(),
             synced: Arc::new(OnceCell::new()),
+            outage: Arc::default(),
         })
     }
 

@@ -29,10 +29,21 @@ impl Broker {
     /// Publishes persistent messages one after the other and waits for the broker's word for each. Nobody need be bound
     /// to the exchange: what no queue takes is dropped and confirmed. A lost connection is not tried again.
     pub async fn publish_in_order(&self, exchange: &str, messages: &[Outgoing]) -> Published {
+        self.send_all(exchange, messages, false).await
+    }
+
+    /// Puts persistent messages into queues (each one's key is the queue's name), in order, and waits for the broker's
+    /// word for each. Where a queue is missing none counts as confirmed: lapin gives a returned message to whichever
+    /// confirm comes next. A lost connection is not tried again.
+    pub async fn put_in_order(&self, messages: &[Outgoing]) -> Published {
+        self.send_all("", messages, true).await
+    }
+
+    async fn send_all(&self, exchange: &str, messages: &[Outgoing], mandatory: bool) -> Published {
         let mut confirmed = vec![false; messages.len()];
         let outcome = match self.lease().await {
             Ok(leased) => {
-                let sent = self.send_in_order(&leased, exchange, messages, &mut confirmed).await;
+                let sent = self.send_in_order(&leased, exchange, messages, mandatory, &mut confirmed).await;
                 self.settle(leased, sent).await
             }
             Err(error) => Err(error),
@@ -45,6 +56,7 @@ impl Broker {
         leased: &Leased,
         exchange: &str,
         messages: &[Outgoing],
+        mandatory: bool,
         confirmed: &mut [bool],
     ) -> Result<(), BrokerError> {
         let (limit, during) = (self.limits.answer, "publishing");
@@ -54,7 +66,7 @@ impl Broker {
         let mut waiting = Vec::with_capacity(messages.len());
         for message in messages {
             let (key, properties) = (short("key", message.key)?, message.props.to_amqp()?);
-            let options = BasicPublishOptions::default();
+            let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
             let sending = leased.channel.basic_publish(exchange.clone(), key, options, &message.body, properties);
             match within(limit, during, failed, sending).await {
                 Ok(confirm) => waiting.push(confirm),
@@ -65,11 +77,16 @@ impl Broker {
             }
         }
         // What was sent may have been taken, though sending more failed.
-        for (confirm, confirmed) in waiting.into_iter().zip(confirmed) {
+        let mut returned = false;
+        for (confirm, confirmed) in waiting.into_iter().zip(confirmed.iter_mut()) {
             let lost = BrokerError::Lost { during, cause: Cause::Closed };
             let answer = match within(limit, during, failed, confirm).await {
-                Ok(Confirmation::Ack(_)) => Ok(()),
-                Ok(Confirmation::Nack(_)) => Err(BrokerError::Nacked),
+                Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => {
+                    returned = true;
+                    Err(BrokerError::Unroutable)
+                }
+                Ok(Confirmation::Ack(None)) => Ok(()),
+                Ok(Confirmation::Nack(None)) => Err(BrokerError::Nacked),
                 Ok(Confirmation::NotRequested) => Err(lost),
                 Err(error) => Err(error),
             };
@@ -79,6 +96,9 @@ impl Broker {
             if silent {
                 break;
             }
+        }
+        if returned {
+            confirmed.fill(false);
         }
         outcome
     }

@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::Relay;
 use super::accept::Outcome;
-use super::plan::{Door, Offer, ReplyTo};
+use super::direct::Told;
+use super::own::Own;
+use super::plan::{Door, Offer, ReplyTo, is_urgent};
 use crate::amqp_event::{self, Delivery, Record as AmqpRecord};
 use crate::chat::Line;
 use crate::message::{Message, Record, RecordKind, Uid};
@@ -20,39 +22,78 @@ use crate::text::Text;
 /// What became of a batch.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Messages, with their verdicts.
-    pub outcomes: Vec<Outcome>,
+    /// Messages by their places in what was read, with their verdicts.
+    pub outcomes: Vec<(usize, Outcome)>,
     /// Calls that producers recorded.
     pub records: usize,
+    /// Lines said in a room that were heard while the database was away.
+    pub lines: usize,
     /// Records that could not be read.
     pub rejected: usize,
     /// Records of our own calls that came back: nothing of them is stored.
     pub ignored: usize,
 }
 
+/// A record of the batch, and whether it is stored.
+pub(super) struct Entry {
+    /// As it came.
+    pub(super) record: AmqpRecord,
+    /// Its routing key, if anything tells it.
+    pub(super) key: Option<RoutingKey>,
+    /// The uid for a payload that names none.
+    pub(super) uid: Uuid,
+    /// What it turned out to be.
+    pub(super) item: Item,
+    /// It is in the database, or on the broker.
+    pub(super) stored: bool,
+}
+
 /// What a record of the batch turned out to be.
-enum Item {
+pub(super) enum Item {
     Offer(Box<Offer>),
-    Settled(Settled),
-    Rejected {
-        id: Uuid,
-        source: Option<String>,
-        reason: &'static str,
-        detail: String,
-        raw: Vec<u8>,
-        asker: Option<Asker>,
+    /// Posted without the database, and only to be recorded.
+    Posted {
+        offer: Box<Offer>,
+        told: Vec<(Uuid, Told)>,
     },
+    /// Begun without the database, and to be ended so.
+    Held {
+        offer: Box<Offer>,
+        told: Vec<(Uuid, Told)>,
+    },
+    Settled(Vec<Settled>),
+    Line(Box<Line>),
+    Rejected(Box<Rejected>),
+}
+
+/// What cannot be read, and who waits for an answer about it.
+pub(super) struct Rejected {
+    id: Uuid,
+    source: Option<String>,
+    reason: &'static str,
+    detail: String,
+    raw: Vec<u8>,
+    asker: Option<Asker>,
 }
 
 /// Who waits for an answer about which message.
 pub(super) type Asker = (Uid, ReplyTo);
 
 /// A producer's record, as the statement takes it and as it came.
-struct Settled {
+pub(super) struct Settled {
     record: Value,
     id: Uuid,
     source: String,
     raw: Vec<u8>,
+}
+
+impl Entry {
+    pub(super) fn offer(&self) -> Option<&Offer> {
+        match &self.item {
+            Item::Offer(offer) if !self.stored => Some(offer),
+            _ => None,
+        }
+    }
 }
 
 impl Relay {
@@ -62,43 +103,98 @@ impl Relay {
     /// # Errors
     /// The database is unavailable: at least one record is stored nowhere, and the batch must come again.
     pub async fn take_in(&self, batch: Vec<AmqpRecord>, now: Timestamp) -> Result<Counts, StoreError> {
-        let records = batch.len();
-        let batch: Vec<AmqpRecord> = batch
-            .into_iter()
-            .filter(|record| !matches!(record, AmqpRecord::Delivery(delivery) if self.is_ours(delivery)))
-            .collect();
-        let mut counts = Counts { ignored: records - batch.len(), ..Counts::default() };
-        let items = self.read_batch(batch, now);
-        let mut offers = Vec::new();
-        let mut settled = Vec::new();
-        let mut refused: Vec<(&'static str, Asker)> = Vec::new();
-        for item in items {
-            match item {
-                Item::Offer(offer) => offers.push(*offer),
-                Item::Settled(record) => settled.push(record),
-                Item::Rejected { id, source, reason, detail, raw, asker } => {
-                    counts.rejected += 1;
-                    self.reject(id.as_bytes(), "rabbitmq", source.as_deref(), reason, detail, &raw).await?;
-                    refused.extend(asker.map(|asker| (reason, asker)));
+        let (mut entries, mut counts) = self.read_batch(batch, now);
+        self.store_entries(&mut entries, &mut counts).await?;
+        self.tell_refused(&entries, &counts).await;
+        Ok(counts)
+    }
+
+    /// Stores what is not stored yet, the urgent before the rest, and notes of each what was.
+    pub(super) async fn store_entries(&self, entries: &mut [Entry], counts: &mut Counts) -> Result<(), StoreError> {
+        let (mut posted, mut settled): (Vec<Settled>, Vec<&Settled>) = (Vec::new(), Vec::new());
+        for entry in entries.iter().filter(|entry| !entry.stored) {
+            match &entry.item {
+                Item::Settled(records) => settled.extend(records),
+                Item::Posted { told, .. } => {
+                    posted.extend(told.iter().flat_map(|(id, told)| settled_of(told, *id, &[])));
                 }
+                _ => {}
             }
         }
-        counts.records = settled.len();
+        settled.extend(&posted);
         counts.rejected += self.settle(&settled).await?;
-        counts.outcomes = self.accept(&offers).await?;
-        for (offer, outcome) in offers.iter().zip(&counts.outcomes) {
-            // No row of its own will ever be answered.
-            if let (true, Some(reason), Some(reply)) = (outcome.is_kept_aside(), outcome.reason, &offer.reply) {
+        for entry in entries.iter_mut().filter(|entry| !entry.stored) {
+            match &entry.item {
+                Item::Settled(_) => {
+                    counts.records += 1;
+                    entry.stored = true;
+                }
+                Item::Posted { offer, .. } => {
+                    self.outage.recorded(&self.name_of(offer));
+                    entry.stored = true;
+                }
+                Item::Line(line) => {
+                    self.hear(line).await?;
+                    counts.lines += 1;
+                    entry.stored = true;
+                }
+                Item::Offer(_) | Item::Held { .. } | Item::Rejected(_) => {}
+            }
+        }
+        for urgent in [true, false] {
+            let chosen: Vec<usize> = (0..entries.len())
+                .filter(|&at| entries[at].offer().is_some_and(|offer| is_urgent(offer, &self.settings) == urgent))
+                .collect();
+            let offers: Vec<&Offer> = chosen.iter().filter_map(|&at| entries[at].offer()).collect();
+            let outcomes = self.accept(&offers).await?;
+            self.keep_sent_conflicts(&offers, &outcomes).await?;
+            for (at, outcome) in chosen.into_iter().zip(outcomes) {
+                entries[at].stored = true;
+                counts.outcomes.push((at, outcome));
+            }
+        }
+        counts.outcomes.sort_by_key(|(at, _)| *at);
+        for entry in entries.iter_mut().filter(|entry| !entry.stored) {
+            if let Item::Rejected(rejected) = &entry.item {
+                let Rejected { id, source, reason, detail, raw, .. } = rejected.as_ref();
+                self.reject(id.as_bytes(), "rabbitmq", source.as_deref(), reason, detail.clone(), raw).await?;
+                counts.rejected += 1;
+                entry.stored = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who sent it by HTTP was told that it was taken: where its uid turns out to stand for another content, it is kept.
+    async fn keep_sent_conflicts(&self, offers: &[&Offer], outcomes: &[Outcome]) -> Result<(), StoreError> {
+        for (offer, _) in offers.iter().zip(outcomes).filter(|(o, out)| o.door == Door::Http && out.is_conflict()) {
+            self.keep(offer, "uid_reused", "uid: stands for another content already".to_owned()).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells producers of what was refused: no row of its own will ever be answered.
+    pub(super) async fn tell_refused(&self, entries: &[Entry], counts: &Counts) {
+        let mut refused: Vec<(&'static str, Asker)> = Vec::new();
+        for entry in entries {
+            if let Item::Rejected(rejected) = &entry.item {
+                refused.extend(rejected.asker.clone().map(|asker| (rejected.reason, asker)));
+            }
+        }
+        for (at, outcome) in &counts.outcomes {
+            if let (true, Some(reason), Item::Offer(offer)) =
+                (outcome.is_kept_aside(), outcome.reason, &entries[*at].item)
+                && let Some(reply) = &offer.reply
+            {
                 refused.push((reason, (offer.message.uid.clone(), reply.clone())));
             }
         }
         self.reply_refused(&refused).await;
-        Ok(counts)
     }
 
     /// Settles what producers recorded. A batch that the database refuses is halved until the bad one is alone, and
     /// that one is kept. Returns how many were.
-    async fn settle(&self, records: &[Settled]) -> Result<usize, StoreError> {
+    async fn settle(&self, records: &[&Settled]) -> Result<usize, StoreError> {
         let mark = Uuid::new_v4().to_string();
         let mut refused = 0;
         let mut waiting = vec![records];
@@ -106,7 +202,10 @@ impl Relay {
             let batch = Value::Array(part.iter().map(|settled| settled.record.clone()).collect());
             let stored = match self.store.settle(&batch, &mark).await {
                 // Idempotent: a doubtful one is asked again on a new connection.
-                Err(StoreError::Unavailable(_)) => self.store.settle(&batch, &mark).await,
+                Err(StoreError::Unavailable(_)) => {
+                    self.store.forget_connections();
+                    self.store.settle(&batch, &mark).await
+                }
                 other => other,
             };
             match (stored, part) {
@@ -126,9 +225,12 @@ impl Relay {
         Ok(refused)
     }
 
-    fn read_batch(&self, batch: Vec<AmqpRecord>, now: Timestamp) -> Vec<Item> {
+    /// Reads a batch, but for records of our own calls that came back: nothing of them is stored.
+    pub(super) fn read_batch(&self, batch: Vec<AmqpRecord>, now: Timestamp) -> (Vec<Entry>, Counts) {
+        let records = batch.len();
         let keyed: Vec<(AmqpRecord, Option<RoutingKey>)> = batch
             .into_iter()
+            .filter(|record| !matches!(record, AmqpRecord::Delivery(delivery) if self.is_ours(delivery)))
             .map(|record| {
                 let key = match &record {
                     AmqpRecord::Delivery(d) => self.key_of(d),
@@ -145,23 +247,23 @@ impl Relay {
             })
             .collect();
         let mut uids = amqp_event::identities(&deliveries, now).into_iter();
-        keyed
-            .iter()
-            .map(|(record, key)| match record {
-                AmqpRecord::Odd(odd) => Item::Rejected {
-                    id: odd.uid,
-                    source: None,
-                    reason: odd.fault.as_str(),
-                    detail: odd.fault.to_string(),
-                    raw: odd.raw.clone(),
-                    asker: None,
-                },
+        let counts = Counts { ignored: records - keyed.len(), ..Counts::default() };
+        let entry = |(record, key): (AmqpRecord, Option<RoutingKey>)| {
+            let (uid, item) = match &record {
+                AmqpRecord::Odd(odd) => {
+                    let (id, reason, detail) = (odd.uid, odd.fault.as_str(), odd.fault.to_string());
+                    let raw = odd.raw.clone();
+                    let rejected = Rejected { id, source: None, reason, detail, raw, asker: None };
+                    (odd.uid, Item::Rejected(Box::new(rejected)))
+                }
                 AmqpRecord::Delivery(delivery) => {
                     let uid = uids.next().unwrap_or_else(Uuid::new_v4);
-                    self.read_delivery(delivery, key.as_ref(), uid)
+                    (uid, self.read_delivery(delivery, key.as_ref(), uid))
                 }
-            })
-            .collect()
+            };
+            Entry { record, key, uid, item, stored: false }
+        };
+        (keyed.into_iter().map(entry).collect(), counts)
     }
 
     /// The routing key, from whatever tells it.
@@ -170,14 +272,20 @@ impl Relay {
     }
 
     fn read_delivery(&self, delivery: &Delivery, key: Option<&RoutingKey>, uid: Uuid) -> Item {
-        let rejected = |error: Unreadable| Item::Rejected {
-            id: uid,
-            source: key.map(|k| k.as_str().to_owned()),
-            reason: error.reason,
-            detail: error.detail,
-            raw: delivery.body.clone(),
-            asker: reply_to(delivery).map(|reply| (uid_of(delivery, key, uid), reply)),
+        let rejected = |error: Unreadable| {
+            Item::Rejected(Box::new(Rejected {
+                id: uid,
+                source: key.map(|k| k.as_str().to_owned()),
+                reason: error.reason,
+                detail: error.detail,
+                raw: delivery.body.clone(),
+                asker: reply_to(delivery).map(|reply| (uid_of(delivery, key, uid), reply)),
+            }))
         };
+        let own = self.own_of(delivery).and_then(|own| self.read_own(own, delivery, uid));
+        if let Some(own) = own {
+            return own;
+        }
         let Some(key) = key else {
             let detail = "no header, queue or field tells the routing key".to_owned();
             return rejected(Unreadable { reason: "no_key", detail });
@@ -190,12 +298,12 @@ impl Relay {
         let reading = if blocked { Ok(self.unposted(envelope)) } else { source::read(envelope) };
         match reading {
             Err(error) => rejected(error),
-            Ok(Reading::Record(record)) => Item::Settled(Settled {
+            Ok(Reading::Record(record)) => Item::Settled(vec![Settled {
                 record: self.settlement(&record, uid, &delivery.body),
                 id: uid,
                 source: key.as_str().to_owned(),
                 raw: delivery.body.clone(),
-            }),
+            }]),
             Ok(Reading::Message(message)) => Item::Offer(Box::new(Offer {
                 message: *message,
                 door: Door::RabbitMq,
@@ -206,6 +314,15 @@ impl Relay {
                 route: None,
                 raw: delivery.body.clone(),
             })),
+        }
+    }
+
+    /// What Talkback put on the broker for itself.
+    fn read_own(&self, own: Own, delivery: &Delivery, uid: Uuid) -> Option<Item> {
+        match own {
+            Own::Direct => Some(Item::Settled(settled_of(&Told::read(&delivery.body)?, uid, &delivery.body))),
+            Own::Line => Line::read(&crate::json::parse(&delivery.body).ok()?).map(|line| Item::Line(Box::new(line))),
+            Own::Sent | Own::Attempt => None,
         }
     }
 
@@ -266,6 +383,12 @@ impl Relay {
             "text_length": line.text_length(), "payload_sealed": STANDARD.encode(sealed),
         }))
     }
+}
+
+/// What was posted without the database, as the statement takes it.
+fn settled_of(told: &Told, id: Uuid, raw: &[u8]) -> Vec<Settled> {
+    let settled = |record| Settled { record, id, source: "source.groupme.msg".to_owned(), raw: raw.to_vec() };
+    told.rows(id).into_iter().map(settled).collect()
 }
 
 /// Where its producer waits for an answer, if it does.
