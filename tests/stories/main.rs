@@ -16,6 +16,7 @@ mod migrations;
 mod old_faults;
 mod openapi;
 mod order;
+mod outages;
 mod outside_logger;
 mod outside_logger_trouble;
 mod payloads;

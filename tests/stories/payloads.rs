@@ -1,7 +1,7 @@
 //! Each payload form from a real broker to the room: every AMQP event in `events/` is published as its program does,
 //! and what becomes of it is what the table here says.
 mod producers;
-mod wire;
+pub mod wire;
 
 use std::collections::BTreeSet;
 use std::fs;

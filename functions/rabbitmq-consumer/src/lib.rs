@@ -41,7 +41,7 @@ pub async fn handle(relay: &Relay, event: LambdaEvent<Value>) -> Result<Value, C
         "records": records, "messages": messages, "settled": settled, "rejected": rejected, "posted": posted,
         "aside": aside,
     });
-    if posted + aside > 0 {
+    if received.down {
         return Ok(told);
     }
     if let Err(error) = relay.dispatch(&Budget::door(BUDGET, end, relay.room_names())).await {

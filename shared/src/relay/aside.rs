@@ -37,6 +37,12 @@ const MARGIN: Duration = Duration::from_secs(4);
 /// How long telling producers of their alarms may take.
 const TELLING: Duration = Duration::from_secs(1);
 
+/// What only waits for others comes back after this, at most after those before it.
+const SOON: Duration = Duration::from_millis(200);
+
+/// What is missing of what was put aside is waited for this much longer than its way takes.
+const RECOVERY: Duration = Duration::from_secs(3);
+
 /// Where the record of a post belongs.
 const RECORD_KEY: &str = "source.groupme.msg";
 
@@ -49,6 +55,8 @@ pub struct Received {
     pub posted: usize,
     /// Records that were put back on the broker, to come again.
     pub aside: usize,
+    /// The database is away.
+    pub down: bool,
 }
 
 impl Relay {
@@ -66,6 +74,7 @@ impl Relay {
         let mut received = Received { counts, ..Received::default() };
         let last = end.map(|end| end.checked_sub(MARGIN).unwrap_or_else(Instant::now));
         let until = || last.map_or(Instant::now() + DIRECTLY, |last| last.min(Instant::now() + DIRECTLY));
+        self.keep_order(&mut entries);
         // What was begun here goes no other way, even if the database is back meanwhile.
         let begun = |offer: &Offer| !self.outage.is_idle() && self.outage.is_begun(&self.name_of(offer));
         self.post_now(&mut entries, begun, true, until()).await;
@@ -77,15 +86,47 @@ impl Relay {
             }
             Err(error) => return Err(error),
         };
-        if failure.is_none() {
+        received.down = failure.is_some();
+        if !received.down {
             self.tell_refused(&entries, &received.counts).await;
+            for entry in entries.iter().filter(|entry| entry.stored) {
+                entry.place.iter().for_each(|place| self.outage.stored(*place));
+            }
+            self.outage.recovering(self.settings.lanes.retry_ttl * 2 + RECOVERY);
         }
         if entries.iter().any(|entry| !entry.stored) {
-            let failure = failure.unwrap_or(StoreError::Unavailable("what was begun without it is not yet posted"));
+            let failure = failure.unwrap_or(StoreError::Unavailable("something waits for what is still aside"));
             self.put_aside(&mut entries, &mut received, failure).await?;
         }
         self.tell_posted(&entries).await;
         Ok(received)
+    }
+
+    /// What was put aside circles, and the database may come back at any point of the circle: what was first goes first,
+    /// and whoever comes before it waits.
+    fn keep_order(&self, entries: &mut [Entry]) {
+        if !self.outage.has_aside() {
+            return;
+        }
+        let mut before = self.outage.aside();
+        for entry in entries.iter_mut() {
+            if let AmqpRecord::Delivery(delivery) = &entry.record {
+                entry.place = delivery.headers.int(header::ASIDE).filter(|place| before.contains(place));
+            }
+        }
+        entries.sort_by_key(|entry| entry.place.unwrap_or(i64::MAX));
+        for entry in entries {
+            let Some(offer) = entry.offer().filter(|offer| !is_urgent(offer, &self.settings)) else { continue };
+            if self.outage.is_begun(&self.name_of(offer)) {
+                continue;
+            }
+            entry.waits = before.first().is_some_and(|first| Some(*first) != entry.place);
+            if !entry.waits
+                && let Some(place) = entry.place
+            {
+                before.remove(&place);
+            }
+        }
     }
 
     /// Stores what it can, within a time that an alarm can wait.
@@ -134,8 +175,7 @@ impl Relay {
     /// Posts the chosen messages without the database; those that are wholly posted are only to be recorded then. `held`:
     /// the others must not be stored, for something of them is in a room.
     async fn post_now(&self, entries: &mut [Entry], choose: impl Fn(&Offer) -> bool, held: bool, until: Instant) {
-        let chosen: Vec<usize> =
-            (0..entries.len()).filter(|&at| entries[at].offer().is_some_and(&choose)).collect();
+        let chosen: Vec<usize> = (0..entries.len()).filter(|&at| entries[at].offer().is_some_and(&choose)).collect();
         let offers: Vec<&Offer> = chosen.iter().filter_map(|&at| entries[at].offer()).collect();
         if offers.is_empty() {
             return;
@@ -168,7 +208,7 @@ impl Relay {
         let mut outgoing: Vec<Outgoing> = Vec::new();
         let mut of: Vec<usize> = Vec::new();
         for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| !entry.stored) {
-            let messages = self.aside(entry);
+            let messages = self.aside(entry, received.down);
             of.extend(messages.iter().map(|_| at));
             outgoing.extend(messages);
         }
@@ -207,7 +247,7 @@ impl Relay {
     }
 
     /// One record of the batch as it goes to the broker, after the records of what was called for it.
-    fn aside(&self, entry: &Entry) -> Vec<Outgoing> {
+    fn aside(&self, entry: &Entry, down: bool) -> Vec<Outgoing> {
         let told = match &entry.item {
             Item::Posted { told, .. } | Item::Held { told, .. } => told.as_slice(),
             _ => &[],
@@ -217,11 +257,17 @@ impl Relay {
             return messages;
         }
         messages.push(match &entry.record {
-            AmqpRecord::Delivery(delivery) => Outgoing {
-                key: RETRY,
-                body: delivery.body.clone(),
-                props: Props::again(delivery, entry.key.as_ref(), entry.uid, delivery.dead_count()),
-            },
+            AmqpRecord::Delivery(delivery) => {
+                let mut props = Props::again(delivery, entry.key.as_ref(), entry.uid, delivery.dead_count());
+                if let Item::Offer(offer) = &entry.item
+                    && !is_urgent(offer, &self.settings)
+                {
+                    let place = HeaderValue::Int(self.outage.put_aside(entry.place));
+                    props = props.with_header(header::ASIDE, place);
+                }
+                props.expiration = (!down).then_some(SOON);
+                Outgoing { key: RETRY, body: delivery.body.clone(), props }
+            }
             // As the event has it: nobody can tell better what it was.
             AmqpRecord::Odd(odd) => {
                 let props = Props::default().with_header(header::UID, odd.uid.to_string().as_str());

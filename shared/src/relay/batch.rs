@@ -46,6 +46,10 @@ pub(super) struct Entry {
     pub(super) item: Item,
     /// It is in the database, or on the broker.
     pub(super) stored: bool,
+    /// Its place among what was put aside.
+    pub(super) place: Option<i64>,
+    /// Not to be stored before others that were put aside.
+    pub(super) waits: bool,
 }
 
 /// What a record of the batch turned out to be.
@@ -90,7 +94,7 @@ pub(super) struct Settled {
 impl Entry {
     pub(super) fn offer(&self) -> Option<&Offer> {
         match &self.item {
-            Item::Offer(offer) if !self.stored => Some(offer),
+            Item::Offer(offer) if !self.stored && !self.waits => Some(offer),
             _ => None,
         }
     }
@@ -129,7 +133,7 @@ impl Relay {
                     counts.records += 1;
                     entry.stored = true;
                 }
-                Item::Posted { offer, .. } => {
+                Item::Posted { offer, told } if !told.is_empty() => {
                     self.outage.recorded(&self.name_of(offer));
                     entry.stored = true;
                 }
@@ -138,9 +142,10 @@ impl Relay {
                     counts.lines += 1;
                     entry.stored = true;
                 }
-                Item::Offer(_) | Item::Held { .. } | Item::Rejected(_) => {}
+                Item::Offer(_) | Item::Posted { .. } | Item::Held { .. } | Item::Rejected(_) => {}
             }
         }
+        self.let_go_of_repeats(entries).await?;
         for urgent in [true, false] {
             let chosen: Vec<usize> = (0..entries.len())
                 .filter(|&at| entries[at].offer().is_some_and(|offer| is_urgent(offer, &self.settings) == urgent))
@@ -160,6 +165,18 @@ impl Relay {
                 self.reject(id.as_bytes(), "rabbitmq", source.as_deref(), reason, detail.clone(), raw).await?;
                 counts.rejected += 1;
                 entry.stored = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was posted without the database and comes again is a repeat like any other as soon as its record is stored;
+    /// until then its record on the broker speaks for it.
+    async fn let_go_of_repeats(&self, entries: &mut [Entry]) -> Result<(), StoreError> {
+        for entry in entries.iter_mut().filter(|entry| !entry.stored) {
+            if let Item::Posted { offer, .. } = &entry.item {
+                let known = !self.store.find_by_key(&[offer.message.uid.key().to_owned()]).await?.is_empty();
+                if known { entry.item = Item::Offer(offer.clone()) } else { entry.stored = true }
             }
         }
         Ok(())
@@ -261,7 +278,7 @@ impl Relay {
                     (uid, self.read_delivery(delivery, key.as_ref(), uid))
                 }
             };
-            Entry { record, key, uid, item, stored: false }
+            Entry { record, key, uid, item, stored: false, place: None, waits: false }
         };
         (keyed.into_iter().map(entry).collect(), counts)
     }

@@ -1,7 +1,7 @@
 //! What one process remembers of an outage of the database: that it is down, how far it has come with posting alarms by
 //! itself, and at what pace. Nothing here is a promise: a process that ends forgets it, and then a batch that comes
 //! back may be seen twice, which is the exception that the README names.
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +25,12 @@ struct Memory {
     /// When the next post of a room would come, were there no burst (GCRA).
     arrivals: HashMap<String, Instant>,
     begun: HashMap<String, Begun>,
+    /// Places of what was put aside and has not been stored since.
+    aside: BTreeSet<i64>,
+    /// The last place that was given.
+    last: i64,
+    /// When waiting for what is missing ends.
+    recovered_by: Option<Instant>,
 }
 
 /// A message whose posting was begun here.
@@ -60,12 +66,49 @@ impl Outage {
 
     /// Remembers that it was found down.
     pub(super) fn found(&self) {
-        self.memory().down = Some(Instant::now());
+        let mut memory = self.memory();
+        memory.down = Some(Instant::now());
+        memory.recovered_by = None;
     }
 
     /// The database is back; whether that is news.
     pub(super) fn over(&self) -> bool {
         self.memory().down.take().is_some()
+    }
+
+    /// Whether something was put aside that has not been stored since.
+    pub(super) fn has_aside(&self) -> bool {
+        !self.memory().aside.is_empty()
+    }
+
+    /// The places of what was put aside and has not been stored since.
+    pub(super) fn aside(&self) -> BTreeSet<i64> {
+        self.memory().aside.clone()
+    }
+
+    /// The place of something that is put aside, a new one if it has none.
+    pub(super) fn put_aside(&self, place: Option<i64>) -> i64 {
+        let now = jiff::Timestamp::now().as_microsecond();
+        let mut memory = self.memory();
+        let place = place.unwrap_or_else(|| now.max(memory.last + 1));
+        memory.last = memory.last.max(place);
+        memory.aside.insert(place);
+        place
+    }
+
+    /// What was put aside is stored.
+    pub(super) fn stored(&self, place: i64) {
+        self.memory().aside.remove(&place);
+    }
+
+    /// The database takes what comes, in order; `within`: what is missing then is not waited for any more.
+    pub(super) fn recovering(&self, within: Duration) {
+        let mut memory = self.memory();
+        let by = *memory.recovered_by.get_or_insert_with(|| Instant::now() + within);
+        if memory.aside.is_empty() || Instant::now() >= by {
+            memory.aside.clear();
+            memory.recovered_by = None;
+        }
     }
 
     /// When this room may be spoken in next: at most its burst, then its pace. Nobody knows what others post meanwhile.
@@ -108,10 +151,10 @@ impl Outage {
     pub(super) fn set_progress(&self, name: &str, room: &str, progress: Progress) {
         let mut memory = self.memory();
         memory.begun.retain(|_, begun| begun.since.elapsed() < KEPT);
-        let begun = memory.begun.entry(name.to_owned()).or_insert_with(|| Begun {
-            since: Instant::now(),
-            rooms: HashMap::new(),
-        });
+        let begun = memory
+            .begun
+            .entry(name.to_owned())
+            .or_insert_with(|| Begun { since: Instant::now(), rooms: HashMap::new() });
         begun.rooms.insert(room.to_owned(), progress);
     }
 }
