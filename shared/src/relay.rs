@@ -6,6 +6,7 @@
 pub mod accept;
 mod answer;
 pub mod aside;
+mod attempt;
 pub mod batch;
 mod dead;
 mod direct;
@@ -17,9 +18,11 @@ pub mod pause;
 mod pictures;
 pub mod plan;
 mod publish;
+pub mod sent;
 mod strike;
 mod tell;
 pub mod tend;
+pub mod unrecorded;
 
 use std::sync::Arc;
 use std::time::Duration;

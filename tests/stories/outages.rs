@@ -1,6 +1,7 @@
 //! Postgres is away: killed, frozen, started again, each story's own. Alarms are seen at once, and once; everything else
 //! afterwards, in order; and the records are whole.
 mod consumer;
+mod doors;
 
 use std::path::Path;
 use std::time::Duration;

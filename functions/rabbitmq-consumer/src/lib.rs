@@ -44,7 +44,7 @@ pub async fn handle(relay: &Relay, event: LambdaEvent<Value>) -> Result<Value, C
     if received.down {
         return Ok(told);
     }
-    if let Err(error) = relay.dispatch(&Budget::door(BUDGET, end, relay.room_names())).await {
+    if let Err(error) = relay.hasty().dispatch(&Budget::door(BUDGET, end, relay.room_names())).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "posting is left to the dispatcher");
     }
     Ok(told)

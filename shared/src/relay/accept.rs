@@ -78,7 +78,8 @@ impl Relay {
             // A uid may stand in a statement once: repeats in a batch are judged here.
             if let Some(&earlier) = first.get(offer.message.uid.key()) {
                 let entry = &mut entries[earlier];
-                let same = entry.hash == hash;
+                let foreign = offer.door == Door::Http && offers[entry.index].sent_by != offer.sent_by;
+                let same = entry.hash == hash && !foreign;
                 if same && plan.answer && !entry.plan.answer {
                     entry.json = self.entry(offer, &plan, &hash);
                     entry.plan = plan;

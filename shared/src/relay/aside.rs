@@ -7,7 +7,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::{Instant, timeout, timeout_at};
-use uuid::Uuid;
 
 use super::Relay;
 use super::batch::{Counts, Entry, Item};
@@ -167,6 +166,12 @@ impl Relay {
         self.store_entries(entries, counts).await
     }
 
+    /// The same relay for a door behind which an alarm may wait: a database that is frozen is soon let be.
+    #[must_use]
+    pub fn hasty(&self) -> Self {
+        self.with_patience(AT_FIRST)
+    }
+
     /// The same relay, with less patience for the database.
     pub(super) fn with_patience(&self, patience: Duration) -> Self {
         Self { store: self.store.within(patience), ..self.clone() }
@@ -187,7 +192,6 @@ impl Relay {
             .map(|offer| if named.insert(self.name_of(offer)) { self.told(offer) } else { Vec::new() })
             .collect();
         for ((at, done), told) in chosen.into_iter().zip(done).zip(told) {
-            let told = told.into_iter().map(|told| (Uuid::new_v4(), told)).collect();
             let entry = &mut entries[at];
             entry.item = match std::mem::replace(&mut entry.item, Item::Settled(Vec::new())) {
                 Item::Offer(offer) if done => Item::Posted { offer, told },
@@ -252,7 +256,7 @@ impl Relay {
             Item::Posted { told, .. } | Item::Held { told, .. } => told.as_slice(),
             _ => &[],
         };
-        let mut messages: Vec<Outgoing> = told.iter().map(|(id, told)| self.record_of(*id, told)).collect();
+        let mut messages: Vec<Outgoing> = told.iter().map(|told| self.record_of(told)).collect();
         if matches!(entry.item, Item::Posted { .. }) {
             return messages;
         }
@@ -278,8 +282,8 @@ impl Relay {
     }
 
     /// The record of a post, as any producer would publish it, and so that nobody else can.
-    fn record_of(&self, id: Uuid, told: &Told) -> Outgoing {
-        let mut record = self.own(Own::Direct, id, RECORD_KEY, &told.body());
+    fn record_of(&self, told: &Told) -> Outgoing {
+        let mut record = self.own(Own::Direct, told.id(), RECORD_KEY, &told.body());
         record.props = record.props.with_header(header::ALREADY_SENT, HeaderValue::Bool(true));
         record
     }

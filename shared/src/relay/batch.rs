@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Relay;
 use super::accept::Outcome;
+use super::attempt::Attempt;
 use super::direct::Told;
 use super::own::Own;
 use super::plan::{Door, Offer, ReplyTo, is_urgent};
@@ -58,15 +59,16 @@ pub(super) enum Item {
     /// Posted without the database, and only to be recorded.
     Posted {
         offer: Box<Offer>,
-        told: Vec<(Uuid, Told)>,
+        told: Vec<Told>,
     },
     /// Begun without the database, and to be ended so.
     Held {
         offer: Box<Offer>,
-        told: Vec<(Uuid, Told)>,
+        told: Vec<Told>,
     },
     Settled(Vec<Settled>),
     Line(Box<Line>),
+    Attempt(Box<Attempt>),
     Rejected(Box<Rejected>),
 }
 
@@ -120,7 +122,7 @@ impl Relay {
             match &entry.item {
                 Item::Settled(records) => settled.extend(records),
                 Item::Posted { told, .. } => {
-                    posted.extend(told.iter().flat_map(|(id, told)| settled_of(told, *id, &[])));
+                    posted.extend(told.iter().flat_map(|told| settled_of(told, told.id(), &[])));
                 }
                 _ => {}
             }
@@ -130,6 +132,11 @@ impl Relay {
         for entry in entries.iter_mut().filter(|entry| !entry.stored) {
             match &entry.item {
                 Item::Settled(_) => {
+                    counts.records += 1;
+                    entry.stored = true;
+                }
+                Item::Attempt(attempt) => {
+                    self.record_attempt(attempt).await?;
                     counts.records += 1;
                     entry.stored = true;
                 }
@@ -207,6 +214,12 @@ impl Relay {
             }
         }
         self.reply_refused(&refused).await;
+    }
+
+    /// Records what was posted without the database.
+    pub(super) async fn settle_told(&self, told: &[Told]) -> Result<(), StoreError> {
+        let records: Vec<Settled> = told.iter().flat_map(|told| settled_of(told, told.id(), &[])).collect();
+        self.settle(&records.iter().collect::<Vec<_>>()).await.map(drop)
     }
 
     /// Settles what producers recorded. A batch that the database refuses is halved until the bad one is alone, and
@@ -339,7 +352,8 @@ impl Relay {
         match own {
             Own::Direct => Some(Item::Settled(settled_of(&Told::read(&delivery.body)?, uid, &delivery.body))),
             Own::Line => Line::read(&crate::json::parse(&delivery.body).ok()?).map(|line| Item::Line(Box::new(line))),
-            Own::Sent | Own::Attempt => None,
+            Own::Sent => super::sent::read(delivery).map(|offer| Item::Offer(Box::new(offer))),
+            Own::Attempt => Attempt::read(&delivery.body).map(|attempt| Item::Attempt(Box::new(attempt))),
         }
     }
 

@@ -24,6 +24,9 @@ use crate::delivery::Verdict;
 /// The first wait before a call that was surely not posted is made again.
 const AGAIN: Duration = Duration::from_millis(250);
 
+/// Keeps the names of these records apart from all others.
+const NAMESPACE: Uuid = Uuid::from_u128(0x2f9d_60c1_b4a8_4e35_a7c6_0d1f_8e52_93bb);
+
 /// One call that was made, as its record tells it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Call {
@@ -66,6 +69,12 @@ impl Told {
             "statuscode": status, "timestamp": last.map(|call| call.at.to_string()), "alreadysent": true,
             "talkback": self,
         })
+    }
+
+    /// Names it: told twice, by whatever way, it is one record.
+    pub(super) fn id(&self) -> Uuid {
+        let name = serde_json::to_vec(&(&self.uid, &self.content_hash, &self.room, &self.calls)).unwrap_or_default();
+        Uuid::new_v5(&NAMESPACE, &name)
     }
 
     /// What such a record tells.

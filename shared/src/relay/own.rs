@@ -3,16 +3,23 @@
 //!
 //! It goes to `talkback.retry`, not to the source exchange: there is no use for it until the database is back, no
 //! binding of the station's need match it, and what was put aside in order comes back in order.
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Relay;
 use crate::amqp_event::{Delivery, header};
 use crate::broker::{Outgoing, Props, RETRY};
+use crate::chat::Line;
 use crate::seal::same;
+
+/// Keeps the names of lines apart from all others.
+const NAMESPACE: Uuid = Uuid::from_u128(0xc8d1_3a57_02be_4f6e_9b40_77a2_e15d_4c09);
 
 /// What it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +59,22 @@ impl Relay {
             .with_header(header::OWN, own.as_str())
             .with_header(header::OWN_PROOF, proof.as_str());
         Outgoing { key: RETRY, body, props }
+    }
+
+    /// Keeps a line that could not be stored on the broker, from where it is heard as it would have been; whether the
+    /// broker has it.
+    pub async fn keep_line(&self, line: &Line, limit: Duration) -> bool {
+        let Some(broker) = &self.broker else { return false };
+        let raw = self.strike_out(line.json().to_string().as_bytes());
+        let Ok(body) = serde_json::from_slice(&raw) else { return false };
+        let id = Uuid::new_v5(&NAMESPACE, format!("{}/{}", line.group(), line.id()).as_bytes());
+        let own = self.own(Own::Line, id, "source.groupme.callback", &body);
+        match timeout(limit, broker.publish("", RETRY, &own.body, &own.props, true)).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => tracing::error!(error = &error as &dyn std::error::Error, "line not kept by the broker"),
+            Err(_) => tracing::error!("line not kept by the broker in time"),
+        }
+        false
     }
 
     /// What of our own a message is; `None` also where it only says so.

@@ -214,6 +214,11 @@ impl Store {
         Self { pool: self.pool.clone(), patience: patience.min(self.patience) }
     }
 
+    /// How long one exchange may take.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Trusts no connection made before: the next exchange makes a new one.
     pub(crate) fn forget_connections(&self) {
         self.pool.retain(|_, _| false);

@@ -23,12 +23,12 @@ fn alarm(text: &str) -> Value {
 }
 
 /// Publishes as a producer does, and waits for nothing but the broker's word.
-async fn publish(wire: &Wire, key: &str, body: &Value, props: Props) {
+pub async fn publish(wire: &Wire, key: &str, body: &Value, props: Props) {
     wire.vhost.broker.publish(SOURCE, key, body.to_string().as_bytes(), &props, true).await.unwrap();
 }
 
 /// Waits until something is so.
-async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     let mut look = interval(Duration::from_millis(20));
     while !so().await {
@@ -38,7 +38,7 @@ async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
 }
 
 /// Waits until the room shows it, at most as long as an alarm may take.
-async fn seen_at_once(wire: &Wire, text: &str) {
+pub async fn seen_at_once(wire: &Wire, text: &str) {
     let shown =
         |lines: &[groupme_sim::Line]| lines.iter().any(|line| line.text.as_deref().unwrap_or("").contains(text));
     let begun = Instant::now();
