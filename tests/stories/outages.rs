@@ -1,5 +1,6 @@
 //! Postgres is away: killed, frozen, started again, each story's own. Alarms are seen at once, and once; everything else
 //! afterwards, in order; and the records are whole.
+mod calls;
 mod consumer;
 mod doors;
 

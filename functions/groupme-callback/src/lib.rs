@@ -45,7 +45,7 @@ pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
             // work anyway posts within a second. Only where there is none is it done here.
             if alone {
                 let end = request.lambda_context_ref().and_then(|context| end_of(context.deadline()));
-                if let Err(error) = relay.dispatch(&Budget::door(BUDGET, end, rooms)).await {
+                if let Err(error) = relay.hasty().dispatch(&Budget::door(BUDGET, end, rooms)).await {
                     tracing::warn!(error = &error as &dyn std::error::Error, "posting is left to the dispatcher");
                 }
             }

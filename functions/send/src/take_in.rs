@@ -90,7 +90,7 @@ pub(crate) async fn take_in(
             }
             Ok(Taken::Repeat(found))
         }
-        _ => Ok(first_post(relay, &outcome, end).await.map_or(Taken::Unread(outcome), Taken::New)),
+        _ => Ok(first_post(&relay.hasty(), &outcome, end).await.map_or(Taken::Unread(outcome), Taken::New)),
     }
 }
 

@@ -32,6 +32,8 @@ struct Holder<'a> {
     calls: usize,
     /// Called and not recorded: delivery, part, attempt.
     called: Option<(i64, i16, i32)>,
+    /// The broker keeps it: who writes it down lets go of the lane, too.
+    kept: bool,
 }
 
 /// What to do after a claim was acted on.
@@ -48,9 +50,10 @@ impl Relay {
     /// Drains lanes until none may go; returns the number of calls made.
     pub(super) async fn lane(&self, budget: &Budget, news: mpsc::UnboundedSender<News>) -> Result<usize, StoreError> {
         let token = Uuid::new_v4().to_string();
-        let mut holder = Holder { relay: self, budget, news, token, channels: Channels::new(), calls: 0, called: None };
+        let mut holder =
+            Holder { relay: self, budget, news, token, channels: Channels::new(), calls: 0, called: None, kept: false };
         let result = holder.run().await;
-        if result.is_err() {
+        if result.is_err() && !holder.kept {
             // Best effort: the claim that came with a lost answer, and the lease; both end by themselves, but later.
             if self.store.disown(&holder.token, holder.called).await.is_ok() {
                 drop(self.store.release(&holder.token).await);
@@ -219,8 +222,8 @@ impl Holder<'_> {
                     return Ok(next);
                 }
                 Err(error) if Instant::now() + pause + relay.store.patience().min(lanes.statement_timeout) > until => {
-                    let kept = error.may_pass() && relay.keep_attempt(&self.token, &report).await;
-                    return if kept { Ok(Next::Gone) } else { Err(error) };
+                    self.kept = error.may_pass() && relay.keep_attempt(&self.token, &report).await;
+                    return Err(error);
                 }
                 // What a stranger answered is the only input here that we did not make. The call must be known all the same.
                 Err(error) if error.is_bad_input() && report.response.take().is_some() => {
