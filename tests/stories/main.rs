@@ -4,6 +4,7 @@
 
 mod answers;
 mod asyncapi;
+mod by_hand;
 mod callback;
 mod events;
 mod front_end;

@@ -93,6 +93,9 @@ update deliveries d set state = 'queued', cause = 'replay', qseq = nextval('queu
   expires_at = clock_timestamp() + d.age
 from d0 where d.id = d0.id and (select count(*) from p) >= 0 returning d.id";
 
+const FAILED: &str = "
+select uid from (select uid, min(qseq) as place from deliveries where state = 'failed' group by uid) f order by place";
+
 pub(super) const STATEMENTS: &[Statement] = &[
     ("expire", EXPIRE),
     ("withdraw", WITHDRAW),
@@ -159,5 +162,11 @@ impl Store {
     pub async fn replay(&self, uid: &str) -> Result<u64, StoreError> {
         let rows = self.rows(REPLAY, &[&uid]).await?;
         Ok(rows.len() as u64)
+    }
+
+    /// The messages that failed in some room, in their old order.
+    pub async fn failed(&self) -> Result<Vec<String>, StoreError> {
+        let rows = self.rows(FAILED, &[]).await?;
+        rows.iter().map(|row| Ok(row.try_get("uid")?)).collect()
     }
 }
