@@ -19,6 +19,7 @@ mod pictures;
 pub mod plan;
 mod publish;
 pub mod sent;
+mod settle;
 mod strike;
 mod tell;
 pub mod tend;

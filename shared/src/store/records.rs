@@ -9,7 +9,8 @@ use super::connection::{Store, StoreError};
 /// it run first: what nobody reads runs last, in reverse). Two records of one message in a batch are one
 /// message and one delivery, and two calls. What settles nothing (a post that failed, an upload, a callback) is a call
 /// only: it says nothing of the message. What our own functions tell of a post that they made while the database was
-/// away says more than a producer does: how long it took, how it ended, and of which content it was.
+/// away says more than a producer does: how long it took, how it ended, and of which content it was; and it is
+/// published like any other call of ours.
 const SETTLE: &str = "
 with input as materialized (
   select e.ord, e.m->>'uid' as uid, e.m from jsonb_array_elements($1::jsonb) with ordinality e(m, ord)),
@@ -35,7 +36,11 @@ call as (
          m->>'operation', (m->>'status')::smallint, coalesce(m->>'outcome', 'recorded'), (m->>'latency_ms')::int,
          m->'request', m->>'error', (m->>'record_key')::uuid
   from input order by ord
-  on conflict (record_key) where record_key is not null do nothing),
+  on conflict (record_key) where record_key is not null do nothing returning id, outcome),
+outbox as (
+  insert into record_outbox (call)
+  select id from call where outcome <> 'recorded' and exists (select 1 from record_publishing) order by id
+  on conflict (call) where call is not null do nothing),
 line as (
   insert into groupme_callbacks (group_id, line_id, learnt_by, sender_type, text_length, payload_sealed)
   select distinct on (m->'line'->>'group_id', m->'line'->>'line_id')

@@ -52,12 +52,10 @@ async fn a_call_of_the_consumer_that_postgres_did_not_hear_of_is_recorded_later_
     publish(&wire, "source.standard", &json!({ "body": "said once" }), Props::default()).await;
     in_the_air(&wire).await;
     diary.go(Outage::Frozen);
-    let begun = Instant::now();
     // Behind the frozen call.
     let alarm = json!({ "body": "the alarm", "priority": "urgent", "wbor_message_id": Uuid::new_v4().to_string() });
     publish(&wire, "source.standard", &alarm, Props::default()).await;
     seen_at_once(&wire, "the alarm").await;
-    println!("an alarm behind a call in the air: {:?}", begun.elapsed());
     diary.come_back(Outage::Frozen).await;
     let calls = "select m.verdict || ' ' || c.outcome || ' ' || c.status from api_calls c join messages m using (uid) order by 1";
     wire.station.until(calls, &["accepted posted 202", "already_sent posted 202"]).await;

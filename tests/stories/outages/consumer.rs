@@ -41,11 +41,9 @@ pub async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
 pub async fn seen_at_once(wire: &Wire, text: &str) {
     let shown =
         |lines: &[groupme_sim::Line]| lines.iter().any(|line| line.text.as_deref().unwrap_or("").contains(text));
-    let begun = Instant::now();
     if let Err(instead) = wire.station.sim.wait_for(shown, AT_ONCE).await {
         panic!("{text} is not seen: {instead}");
     }
-    println!("{text} seen after {:?}", begun.elapsed());
 }
 
 /// Alarms, and more, while it is away; then it comes back.
@@ -84,7 +82,6 @@ async fn an_outage(how: Outage) {
     until("some time", async || begun.elapsed() > Duration::from_secs(6)).await;
     let invoked = wire.invocations.load(Ordering::Relaxed) - before;
     let posts = wire.station.sim.posts().len();
-    println!("{how:?}: invoked {invoked} times in {:?}", begun.elapsed());
     // Each comes back once a second, alone at the worst; nothing else does.
     assert!(invoked < 9 * 2 * begun.elapsed().as_secs(), "invoked {invoked} times in {:?}", begun.elapsed());
     assert_eq!(posts, 3, "{:?}", wire.station.said());
@@ -187,5 +184,27 @@ async fn nobody_else_can_say_what_was_posted_without_postgres() {
     publish(&wire, "source.groupme.msg", &body, props).await;
     // It is what any producer's record is.
     wire.station.until("select uid || ' ' || priority from messages", &["x@source.groupme.msg 0"]).await;
+    wire.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_logger_outside_hears_of_an_alarm_that_was_posted_without_postgres() {
+    let mut diary = Diary::open("consumer-logger").await;
+    let mut setup = diary.setup();
+    setup.rooms += "\n[records]\npublish = true\n";
+    let wire = Wire::open(setup).await;
+    wire.vhost.queue("logger").await;
+    wire.vhost.bind(SOURCE, "logger", "source.groupme.msg").await;
+    diary.go(Outage::Killed);
+    publish(&wire, "source.standard", &alarm("the tower is down"), Props::default()).await;
+    seen_at_once(&wire, "the tower is down").await;
+    diary.come_back(Outage::Killed).await;
+    let record = wire.vhost.next("logger").await;
+    let record: Value = serde_json::from_slice(&record.body).unwrap();
+    assert_eq!(
+        (&record["bot_id"], &record["code"], &record["source"]),
+        (&json!("staff"), &json!(202), &json!("standard"))
+    );
+    assert!(record["text"].as_str().unwrap().contains("the tower is down"));
     wire.end().await;
 }
