@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::station::Station;
 
-const STATES: &str = "select state from deliveries order by id";
+const STATES: &str = "select state from deliveries order by length(uid) desc, uid";
 
 fn standard(uid: &str, text: &str) -> Value {
     Station::message("source.standard", &json!({ "body": text, "uid": uid }))

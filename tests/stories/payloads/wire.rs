@@ -133,7 +133,13 @@ impl Wire {
 
     /// A query's single text column.
     pub async fn column(&self, query: &str) -> Vec<String> {
-        self.db.query(query, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+        self.db
+            .query(query, &[])
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.try_get(0).unwrap_or_else(|e| panic!("{query}: {e}")))
+            .collect()
     }
 
     /// Ends it in order.
