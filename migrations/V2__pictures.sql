@@ -2,10 +2,12 @@
 
 alter table deliveries
   add column awaits_media boolean not null default false,
+  add column media_since timestamptz not null default clock_timestamp(),
   add column media_until timestamptz,
   add column media_mark uuid,
   add column media_tries smallint not null default 0;
 comment on column deliveries.awaits_media is 'Keeps its place in the queue, and its equals behind it, until its pictures are there or known to be missing.';
+comment on column deliveries.media_since is 'From when it waits for them: accepted, or replayed.';
 comment on column deliveries.media_until is 'Somebody brings its pictures until then; null: nobody does.';
 comment on column deliveries.media_mark is 'Who does: a random mark of each lease, so that one who comes late changes nothing.';
 comment on column deliveries.media_tries is 'How often bringing them was begun.';

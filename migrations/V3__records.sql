@@ -14,12 +14,15 @@ create table record_outbox (
   group_id text,
   line_id  text,
   due      timestamptz not null default clock_timestamp(),
+  tries    integer not null default 0,
   check ((call is null) <> (line_id is null) and (group_id is null) = (line_id is null))
-) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 comment on table record_outbox is 'What is still to be published: a call or a line each. Filled by triggers, so that none is forgotten. A row whose call or line is forgotten goes unpublished.';
 comment on column record_outbox.call is 'The call in api_calls; or else:';
 comment on column record_outbox.line_id is 'With group_id: the line in groupme_callbacks.';
 comment on column record_outbox.due is 'From when it may be published; ahead of now while somebody publishes it, who then deletes it only if this is unchanged.';
+comment on column record_outbox.tries is 'How often it was published without the broker''s confirm, or could not be: each time it is put off for longer.';
+create index record_outbox_due on record_outbox (due, id);
 create unique index record_outbox_call on record_outbox (call) where call is not null;
 create unique index record_outbox_line on record_outbox (group_id, line_id) where line_id is not null;
 

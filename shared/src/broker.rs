@@ -24,7 +24,7 @@ use crate::amqp_event::{Record, read_record};
 use connection::{Leased, State, within};
 pub use connection::{connect, vhost_of};
 pub use error::{BrokerError, Cause};
-pub use in_order::{Outgoing, Published};
+pub use in_order::{Fate, Outgoing, Published};
 pub use probe::Health;
 pub use props::{HeaderValue, Props};
 pub use topology::{DEAD, Exchange, ExchangeKind, PROBE, QUEUE, RELAY, RETRY, STAMP};

@@ -36,8 +36,8 @@ pub struct Settings {
     pub database_url: SecretString,
     /// Further roots that the database's certificate may chain to, as a PEM file (`DATABASE_CA_FILE`).
     pub database_ca_file: Option<PathBuf>,
-    /// Where RabbitMQ is, with its password (`AMQP_URL`). Without it nothing can be replied, delayed or published when
-    /// Postgres is down.
+    /// Where RabbitMQ is, with its password (`AMQP_URL`). Without it nothing can be replied or published, and
+    /// `talkback.dead` is not read.
     pub amqp_url: Option<SecretString>,
     /// Who may use `POST /send` (`TALKBACK_SEND_KEYS`). Empty: the function `send` refuses to serve.
     pub send_keys: Vec<SendKey>,

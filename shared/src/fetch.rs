@@ -31,7 +31,7 @@ use twilio::Account;
 const MAX_REDIRECTS: usize = 3;
 
 /// A picture of more bytes than this is large.
-const LARGE: usize = 256 * 1024;
+const LARGE: usize = 128 * 1024;
 
 /// Large pictures in the memory of this process at once, being fetched or uploaded: many servers may be asked at a time,
 /// and all of them may send as much as they can.
@@ -79,7 +79,20 @@ struct Seen {
     status: Option<u16>,
     /// How the first try ended, while there is a second.
     first: Option<Missing>,
-    held: Option<SemaphorePermit<'static>>,
+}
+
+/// What a server has sent.
+enum Got {
+    /// All of it.
+    Whole(Picture),
+    /// The beginning of a large picture.
+    Large(Box<Part>),
+}
+
+/// A body of which some was read.
+struct Part {
+    response: Response,
+    bytes: Vec<u8>,
 }
 
 impl Fetcher {
@@ -105,19 +118,42 @@ impl Fetcher {
     /// Fetches one picture, within `[media] timeout` and not beyond `until`. After a failed connection, or a status
     /// that may be another in a moment (429, 5xx), it is tried once more within the same time.
     pub async fn picture(&self, url: &str, until: Instant) -> Fetched {
-        let until = until.min(Instant::now() + self.timeout);
+        let limit = until.min(Instant::now() + self.timeout);
         let mut seen = Seen::default();
-        let result = match timeout_at(until, self.twice(url, &mut seen)).await {
-            Ok(result) => result,
+        let got = match timeout_at(limit, self.twice(url, &mut seen)).await {
+            Ok(got) => got,
             // The second try was cut off: what ended the first says more.
             Err(_) => Err(seen.first.unwrap_or(Missing::Silent)),
         };
-        // What came to nothing is in memory no more.
-        let held = seen.held.filter(|_| result.is_ok());
+        let (result, held) = match got {
+            Ok(Got::Whole(picture)) => (Ok(picture), None),
+            Ok(Got::Large(part)) => self.rest(part, limit, until).await,
+            Err(missing) => (Err(missing), None),
+        };
         Fetched { result, host: seen.host, status: seen.status, held }
     }
 
-    async fn twice(&self, url: &str, seen: &mut Seen) -> Result<Picture, Missing> {
+    /// The rest of a large picture, as soon as there is room for it: that time is not its server's.
+    async fn rest(
+        &self,
+        part: Box<Part>,
+        limit: Instant,
+        until: Instant,
+    ) -> (Result<Picture, Missing>, Option<SemaphorePermit<'static>>) {
+        let left = limit.saturating_duration_since(Instant::now());
+        let Ok(Ok(held)) = timeout_at(until, ROOM_FOR_LARGE.acquire()).await else {
+            return (Err(Missing::Silent), None);
+        };
+        let limit = until.min(Instant::now() + left);
+        match timeout_at(limit, self.read(*part, usize::MAX)).await {
+            Ok(Ok(Got::Whole(picture))) => (Ok(picture), Some(held)),
+            Ok(Ok(Got::Large(_))) => (Err(Missing::TooLarge), None),
+            Ok(Err(missing)) => (Err(missing), None),
+            Err(_) => (Err(Missing::Silent), None),
+        }
+    }
+
+    async fn twice(&self, url: &str, seen: &mut Seen) -> Result<Got, Missing> {
         let first = self.once(url, seen).await;
         let Err(missing) = first else { return first };
         if !passes(missing, seen.status) {
@@ -128,13 +164,13 @@ impl Fetcher {
         self.once(url, seen).await
     }
 
-    async fn once(&self, url: &str, seen: &mut Seen) -> Result<Picture, Missing> {
+    async fn once(&self, url: &str, seen: &mut Seen) -> Result<Got, Missing> {
         let mut target = Target::first(Url::parse(url).map_err(|_| Missing::Address)?, &self.opened, &mut seen.host)?;
         for hop in 0..=MAX_REDIRECTS {
             let response = self.ask(&target, hop).await?;
             seen.status = Some(response.status().as_u16());
             match response.status() {
-                StatusCode::OK => return self.read(response, &mut seen.held).await,
+                StatusCode::OK => return self.read(Part { response, bytes: Vec::new() }, LARGE).await,
                 StatusCode::MOVED_PERMANENTLY
                 | StatusCode::FOUND
                 | StatusCode::SEE_OTHER
@@ -162,17 +198,13 @@ impl Fetcher {
         request.send().await.map_err(|error| missing(&error))
     }
 
-    /// Reads a body up to the cap, and no further than it takes to see that it is no picture.
-    async fn read(
-        &self,
-        mut response: Response,
-        held: &mut Option<SemaphorePermit<'static>>,
-    ) -> Result<Picture, Missing> {
+    /// Reads a body up to the cap, no further than it takes to see that it is no picture, and no further than `enough`.
+    async fn read(&self, part: Part, enough: usize) -> Result<Got, Missing> {
+        let Part { mut response, mut bytes } = part;
         if response.content_length().is_some_and(|length| length > self.max_bytes) {
             return Err(Missing::TooLarge);
         }
         // Room is made for what came, not for what was announced.
-        let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| missing(&error))? {
             bytes.extend_from_slice(&chunk);
             if bytes.len() as u64 > self.max_bytes {
@@ -181,13 +213,12 @@ impl Fetcher {
             if bytes.len() >= Kind::TOLD_BY && Kind::of(&bytes).is_none() {
                 return Err(Missing::NoPicture);
             }
-            if bytes.len() > LARGE && held.is_none() {
-                // It is never closed: there is no error but in name.
-                *held = ROOM_FOR_LARGE.acquire().await.ok();
+            if bytes.len() > enough {
+                return Ok(Got::Large(Box::new(Part { response, bytes })));
             }
         }
         bytes.shrink_to_fit();
-        Picture::of(Bytes::from(bytes)).ok_or(Missing::NoPicture)
+        Picture::of(Bytes::from(bytes)).map(Got::Whole).ok_or(Missing::NoPicture)
     }
 
     /// A client for one request, which connects to these addresses whatever the name.

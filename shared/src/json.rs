@@ -218,10 +218,27 @@ impl Object {
         words.filter(|word| !word.is_empty()).collect()
     }
 
+    /// The same as one text, a line each; `None` if there are none.
+    #[must_use]
+    pub fn lines(&self, field: &str) -> Option<String> {
+        Some(self.words(field).join("\n")).filter(|lines| !lines.is_empty())
+    }
+
     /// The object within this one; an empty one where there is none.
     #[must_use]
     pub fn object(&self, field: &str) -> Self {
         self.get(field).and_then(|value| Self::new(value.clone())).unwrap_or_else(|| Self(Map::new()))
+    }
+
+    /// The same, or the first object in a list.
+    #[must_use]
+    pub fn first_object(&self, field: &str) -> Self {
+        match self.get(field) {
+            Some(Value::Array(list)) => list.iter().find_map(|value| Self::new(value.clone())),
+            Some(one) => Self::new(one.clone()),
+            None => None,
+        }
+        .unwrap_or_else(|| Self(Map::new()))
     }
 
     /// Whether the field says yes: `true`, or the word, or 1.

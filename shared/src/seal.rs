@@ -77,9 +77,18 @@ pub enum SealError {
     },
 }
 
-/// The keys that seal columns: the first seals, all open.
+/// What a proof's key is made from a data key with: no other use of that key gives the same.
+const PROOF: &[u8] = b"talkback: what we published ourselves";
+
+/// The keys that seal columns: the first seals, all open. And they prove what we wrote: the first proves, all are known.
 #[derive(Clone)]
-pub struct Keys(std::sync::Arc<Vec<(String, LessSafeKey)>>);
+pub struct Keys(std::sync::Arc<Vec<Key>>);
+
+struct Key {
+    id: String,
+    seal: LessSafeKey,
+    proof: hmac::Key,
+}
 
 impl Keys {
     /// Takes `id:base64,id2:base64`, newest first, each of 32 bytes.
@@ -87,7 +96,7 @@ impl Keys {
     /// # Errors
     /// The first entry that is wrong.
     pub fn parse(list: &str) -> Result<Self, KeyError> {
-        let mut keys: Vec<(String, LessSafeKey)> = Vec::new();
+        let mut keys: Vec<Key> = Vec::new();
         let entries = list.split(',').map(str::trim).enumerate().filter(|(_, entry)| !entry.is_empty());
         for (place, entry) in entries {
             let wrong = KeyError::Entry(place + 1);
@@ -96,12 +105,17 @@ impl Keys {
             if id.is_empty() || id.len() > 32 || !id.bytes().all(plain) {
                 return Err(wrong);
             }
-            if keys.iter().any(|(known, _)| known == id) {
+            if keys.iter().any(|known| known.id == id) {
                 return Err(KeyError::Twice(place + 1));
             }
             let bytes = BASE64.decode(key).map_err(|_| wrong.clone())?;
-            let key = UnboundKey::new(&CHACHA20_POLY1305, &bytes).map_err(|_| wrong)?;
-            keys.push((id.to_owned(), LessSafeKey::new(key)));
+            let seal = UnboundKey::new(&CHACHA20_POLY1305, &bytes).map_err(|_| wrong)?;
+            let proof = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), PROOF);
+            keys.push(Key {
+                id: id.to_owned(),
+                seal: LessSafeKey::new(seal),
+                proof: hmac::Key::new(hmac::HMAC_SHA256, proof.as_ref()),
+            });
         }
         if keys.is_empty() { Err(KeyError::Empty) } else { Ok(Self(std::sync::Arc::new(keys))) }
     }
@@ -113,7 +127,7 @@ impl Keys {
     #[must_use]
     #[expect(clippy::expect_used, reason = "no random bytes, or 256 GB in one value: there is no way on from either")]
     pub fn seal(&self, place: Place<'_>, plain: &[u8]) -> Vec<u8> {
-        let (id, key) = &self.0[0];
+        let Key { id, seal: key, .. } = &self.0[0];
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).expect("the operating system gives random bytes");
         let mut sealed = Vec::with_capacity(2 + id.len() + NONCE_LEN + plain.len() + CHACHA20_POLY1305.tag_len());
@@ -138,8 +152,8 @@ impl Keys {
         let (&nonce, text) = rest.split_first_chunk::<NONCE_LEN>().ok_or(SealError::Malformed)?;
         let id = std::str::from_utf8(id).ok().filter(|id| id.bytes().all(|b| b.is_ascii_graphic()));
         let id = id.filter(|_| version == VERSION).ok_or(SealError::Malformed)?;
-        let known = self.0.iter().find(|(known, _)| known == id);
-        let (_, key) = known.ok_or_else(|| SealError::UnknownKey(id.to_owned()))?;
+        let known = self.0.iter().find(|known| known.id == id);
+        let Key { seal: key, .. } = known.ok_or_else(|| SealError::UnknownKey(id.to_owned()))?;
         let aad = Aad::from(place.associated(&sealed[..2 + id.len()]));
         let mut text = text.to_vec();
         match key.open_in_place(Nonce::assume_unique_for_key(nonce), aad, &mut text) {
@@ -147,11 +161,23 @@ impl Keys {
             Err(_) => Err(SealError::Forged { table: place.table.to_owned(), column: place.column.to_owned() }),
         }
     }
+
+    /// What only we can say of a text that others can read: HMAC-SHA256 by the newest key, 32 bytes.
+    #[must_use]
+    pub fn prove(&self, text: &[u8]) -> Vec<u8> {
+        hmac::sign(&self.0[0].proof, text).as_ref().to_vec()
+    }
+
+    /// Whether a proof of this text was made with any of the keys.
+    #[must_use]
+    pub fn is_proven(&self, text: &[u8], proof: &[u8]) -> bool {
+        self.0.iter().any(|key| hmac::verify(&key.proof, text, proof).is_ok())
+    }
 }
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(id, _)| id)).finish()
+        f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
     }
 }
 

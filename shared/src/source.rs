@@ -76,6 +76,8 @@ struct Format {
     takes: fn(&Envelope<'_>, &Object) -> bool,
     /// Reads it.
     read: fn(&Envelope<'_>, &Object) -> Result<Reading, Unreadable>,
+    /// The machine whose format it is, if it is one's.
+    machine: Option<&'static Machine>,
 }
 
 /// Every format; the first that takes a payload reads it. Records come first: what a producer posted itself must not be
@@ -110,7 +112,18 @@ pub fn uid_of(key: &RoutingKey, fallback_uid: Uuid, body: &[u8]) -> Uid {
 
 /// The payload's own uid where that is right, the fallback otherwise.
 fn right_uid(object: &Object, key: &RoutingKey, fallback_uid: Uuid) -> Uid {
-    own_uid(object, key).ok().flatten().unwrap_or_else(|| Uid::from_uuid(fallback_uid))
+    let own = match machine(key) {
+        Some(machine) if machine.tells(object) => alarm_uid(object, key),
+        // A wrong uid counts as none.
+        Some(_) => UIDS.iter().find_map(|field| Uid::parse(&object.word(field)?, key).ok()),
+        None => own_uid(object, key).ok().flatten(),
+    };
+    own.unwrap_or_else(|| Uid::from_uuid(fallback_uid))
+}
+
+/// The machine under whose key this is.
+fn machine(key: &RoutingKey) -> Option<&'static Machine> {
+    FORMATS.iter().filter_map(|format| format.machine).find(|machine| machine.has(key))
 }
 
 /// A machine that raises alarms: where its payloads come from, and what they tell.
@@ -125,16 +138,21 @@ impl Machine {
     /// Whether the payload is the machine's. One under its key that has none of its fields, but a body, is anybody's;
     /// one that has neither is refused in the machine's words.
     fn takes(&self, envelope: &Envelope<'_>, object: &Object) -> bool {
-        let rest = envelope.key.as_str().strip_prefix(self.key);
-        let under = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        under && (self.tells(object) || !["body", "text", "images"].iter().any(|field| object.get(field).is_some()))
+        self.has(envelope.key)
+            && (self.tells(object) || !["body", "text", "images"].iter().any(|field| object.get(field).is_some()))
+    }
+
+    /// Whether the key is the machine's.
+    fn has(&self, key: &RoutingKey) -> bool {
+        let rest = key.as_str().strip_prefix(self.key);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 
     fn tells(&self, object: &Object) -> bool {
         self.fields.iter().any(|field| object.get(field).is_some())
     }
 
-    /// The payload as a message, unless it tells nothing. No odd field may lose an alarm: a wrong uid counts as none.
+    /// The payload as a message, unless it tells nothing. No odd field may lose an alarm.
     fn alarm(
         &self,
         envelope: &Envelope<'_>,
@@ -159,9 +177,22 @@ impl Machine {
     }
 }
 
-/// What somebody wrote into an alarm beside the machine's own fields.
+/// The uid of a machine's own payload: a UUID that is meant as one. What a machine calls `uid` may be anything, a user's
+/// number for example, and an alarm with the uid of another would not be posted.
+fn alarm_uid(object: &Object, key: &RoutingKey) -> Option<Uid> {
+    let told = object.word("wbor_message_id")?;
+    Uuid::try_parse(&told).ok().filter(|uuid| !uuid.is_nil())?;
+    Uid::parse(&told, key).ok()
+}
+
+/// What somebody says under a machine's key, alone or beside the machine's own fields. Words count before a number or a
+/// list, whichever of the two fields they are in.
 fn remark(object: &Object) -> Option<String> {
-    object.word("body").or_else(|| object.word("text"))
+    let words = |field: &&'static str| {
+        object.get(field).filter(|value| value.is_string())?;
+        object.text(field).ok().flatten().filter(|said| !Text::clean(said).is_blank())
+    };
+    SAID.iter().find_map(words).or_else(|| SAID.iter().find_map(|field| object.lines(field)))
 }
 
 fn object(body: &[u8]) -> Result<Object, Unreadable> {
@@ -169,10 +200,16 @@ fn object(body: &[u8]) -> Result<Object, Unreadable> {
     Object::new(value).ok_or_else(|| Unreadable::new("not_an_object", "the payload must be a JSON object"))
 }
 
+/// The fields that may hold a text, in the order in which they count.
+const SAID: [&str; 2] = ["body", "text"];
+
+/// The fields that may hold a uid, in the order in which they count.
+const UIDS: [&str; 2] = ["wbor_message_id", "uid"];
+
 /// The payload's own uid under `wbor_message_id` or `uid`, a string or a number; missing, null or blank is none.
 fn own_uid(object: &Object, scope: &RoutingKey) -> Result<Option<Uid>, Unreadable> {
     let mut own: Option<String> = None;
-    for field in ["wbor_message_id", "uid"] {
+    for field in UIDS {
         let wrong = |what: &str| Unreadable::new("bad_uid", format!("`{field}` {what}"));
         let told = object.text(field).map_err(|_| wrong("must be a string or a number"))?;
         let Some(told) = told.filter(|uid| !uid.trim().is_empty()) else { continue };

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
-use talkback::amqp_event::{PROBE_BODY, header};
+use talkback::amqp_event::{Delivery, PROBE_BODY, header};
 use talkback::config::Settings;
 use talkback::json::parse;
 use talkback::route::{Pattern, RoutingKey};
@@ -32,6 +32,24 @@ pub fn assert_reply(reply: &Value) {
     let document = document();
     let faults = schema(&document, &json!({ "$ref": "#/components/schemas/reply" }));
     assert!(faults.is_valid(reply), "{reply} is no reply by infra/asyncapi.yaml");
+}
+
+/// Panics unless what was really published of our calls and lines is as the document says.
+pub fn assert_record(delivery: &Delivery) {
+    let document = document();
+    let payload: Value = serde_json::from_slice(&delivery.body).unwrap();
+    let headers = json!({ header::RECORD: delivery.headers.text(header::RECORD) });
+    let name = match payload["type"].as_str() {
+        Some("log") => "ourPost",
+        Some("img") => "ourUpload",
+        Some("callback") => "ourLine",
+        _ => panic!("{payload} is no record"),
+    };
+    for (part, found) in [("payload", &payload), ("headers", &headers)] {
+        let faults = schema(&document, &document["components"]["messages"][name][part]);
+        let faults: Vec<String> = faults.iter_errors(found).map(|fault| fault.to_string()).collect();
+        assert!(faults.is_empty(), "{found} is no {part} of {name} by infra/asyncapi.yaml: {faults:?}");
+    }
 }
 
 fn object(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
@@ -150,6 +168,7 @@ fn the_headers_are_called_as_the_code_calls_them() {
     let ours = [header::ROUTING_KEY, header::SOURCE_EXCHANGE, header::STAMP_TIME, header::UID, header::DEAD_COUNT];
     assert_eq!(named("producersHeaders"), set(&producers));
     assert_eq!(named("ourHeaders"), set(&[producers.as_slice(), &ours].concat()));
+    assert_eq!(named("recordHeaders"), set(&[header::RECORD]));
     let probe = &document["components"]["messages"]["probe"];
     assert!(probe["headers"]["properties"].get(header::PROBE).is_some());
     assert_eq!(probe["payload"]["const"].as_str().unwrap().as_bytes(), PROBE_BODY);
@@ -174,6 +193,36 @@ fn the_replies_are_as_it_says() {
         json!("success"),
     ] {
         assert!(!reply.is_valid(&wrong), "{wrong}");
+    }
+}
+
+#[test]
+fn our_records_are_as_strict_as_it_says() {
+    let document = document();
+    let valid = |name: &str, payload: &Value| {
+        schema(&document, &document["components"]["messages"][name]["payload"]).is_valid(payload)
+    };
+    let post = json!({
+        "text": "Hello", "bot_id": "staff", "source": "standard", "code": 202, "statuscode": null, "type": "log",
+        "wbor_message_id": "42", "timestamp": "2026-11-20T17:00:00Z",
+    });
+    let upload = json!({
+        "raw_img": null, "bot_id": null, "source": null, "code": null, "statuscode": null, "type": "img",
+        "wbor_message_id": null, "timestamp": "2026-11-20T17:00:00Z",
+    });
+    let line = json!({
+        "group_id": "1", "id": "2", "sender_type": "user", "bot_id": "staff", "source": "groupme.callback",
+        "code": 200, "statuscode": 200, "type": "callback", "wbor_message_id": null,
+    });
+    for (name, right) in [("ourPost", post), ("ourUpload", upload), ("ourLine", line)] {
+        assert!(valid(name, &right), "{right}");
+        for (field, _) in object(&right) {
+            let mut wrong = right.clone();
+            wrong[field] = json!({});
+            assert!(!valid(name, &wrong), "{wrong}");
+            wrong.as_object_mut().unwrap().remove(field);
+            assert!(!valid(name, &wrong), "{wrong}");
+        }
     }
 }
 

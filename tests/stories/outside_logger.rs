@@ -53,9 +53,11 @@ pub fn body(delivery: &Delivery) -> Value {
     serde_json::from_slice(&delivery.body).unwrap()
 }
 
-/// The next record in a queue.
+/// The next record of ours in a queue, which is as infra/asyncapi.yaml says.
 pub async fn record(vhost: &Vhost, queue: &str) -> Value {
-    body(&vhost.next(queue).await)
+    let delivery = vhost.next(queue).await;
+    crate::asyncapi::assert_record(&delivery);
+    body(&delivery)
 }
 
 /// Takes in what comes out of our own queue, as the bridge and the consumer do.

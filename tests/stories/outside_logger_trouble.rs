@@ -1,15 +1,19 @@
 //! The outside logger when something fails: a record may come twice, none is lost, and no room waits for it.
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use talkback::broker::Props;
+use talkback::broker::{Fate, Outgoing, Props, QUEUE};
+use talkback::seal::{Keys, Lookup};
+use talkback::store::outbox::Subject;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::outside_logger::{LOGGER, bind_logger, publishing, record};
+use crate::outside_logger::{LOGGER, SOURCE, bind_logger, publishing, record};
 use crate::station::{GROUP, PATIENCE, Station};
 use crate::vhost::Vhost;
 
@@ -197,7 +201,8 @@ async fn a_call_that_is_known_better_while_it_is_published_is_told_again() {
     db.execute("update api_calls set outcome = 'posted', status = 202", &[]).await.unwrap();
     // The one who published what was known before does not take the news with it.
     store.outbox_done(&held).await.unwrap();
-    store.outbox_put_off(&held, lease).await.unwrap();
+    store.outbox_put_off(&held.iter().map(|held| (*held, lease)).collect::<Vec<_>>()).await.unwrap();
+    store.outbox_put_back(&held).await.unwrap();
     let again = store.lease_outbox(10, lease).await.unwrap();
     assert_eq!(again.len(), 1);
     store.outbox_done(&[again[0].0]).await.unwrap();
@@ -258,6 +263,116 @@ async fn one_of_ours_among_the_dead_letters_is_ignored() {
     station.stop_dispatcher().await;
     assert_eq!(station.column("select distinct outcome from api_calls").await, ["posted"]);
     assert!(station.column("select reason from rejected").await.is_empty());
+    station.end().await;
+    vhost.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_full_queue_floods_no_other_and_keeps_newer_records_from_nobody() {
+    let vhost = Vhost::new().await;
+    let mut station = Station::with(publishing(vhost.url(), "")).await;
+    bind_logger(&vhost, &station).await;
+    vhost.full_queue("full").await;
+    vhost.bind(SOURCE, "full", "source.groupme.#").await;
+    // More than one batch: each post and its line.
+    let messages: Vec<_> = (0..52).map(|n| message(&format!("older {n}"))).collect();
+    station.consume(&messages).await;
+    station.start_dispatcher();
+    station.until("select count(*)::text from deliveries where state = 'confirmed'", &["52"]).await;
+    // The broker says no to each of them, though the logger has it.
+    let once = "select count(*)::text from record_outbox where tries > 0";
+    station.until(once, &["104"]).await;
+    let copies = vhost.broker.depth(LOGGER).await.unwrap();
+    let tries = station.column("select sum(tries)::text from record_outbox").await;
+    assert!(copies <= 2 * 104, "{copies} copies of 104 records, after {tries:?} tries");
+
+    // Later: all of them are due again, before what is new.
+    let db = station.db().await;
+    db.execute("update record_outbox set due = clock_timestamp(), tries = 8", &[]).await.unwrap();
+    station.consume(&[message("newer")]).await;
+    let newer = async { while !record(&vhost, "msg").await["text"].as_str().unwrap().contains("newer") {} };
+    timeout(PATIENCE, newer).await.unwrap();
+    let waits =
+        "select count(*)::text from record_outbox where tries = 9 and due > clock_timestamp() + interval '10 min'";
+    station.until(waits, &["104"]).await;
+
+    vhost.no_queue("full").await;
+    db.execute("update record_outbox set due = clock_timestamp()", &[]).await.unwrap();
+    station.until(WAITING, &["0"]).await;
+    station.end().await;
+    vhost.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_put_off_goes_behind_what_came_meanwhile_and_what_was_not_sent_keeps_its_turn() {
+    let vhost = Vhost::new().await;
+    let station = Station::with(publishing(vhost.url(), "")).await;
+    let db = station.db().await;
+    db.batch_execute(
+        "insert into api_calls (room, channel, operation, outcome, status) values
+         ('staff', 'groupme', 'post', 'posted', 201), ('staff', 'groupme', 'post', 'posted', 202)",
+    )
+    .await
+    .unwrap();
+    let store = station.relay("dispatcher").store;
+    let next = async || {
+        let (held, subject) = store.lease_outbox(1, Duration::from_secs(30)).await.unwrap().remove(0);
+        let Subject::Call(call) = subject else { panic!("no call") };
+        (held, call.status.unwrap())
+    };
+    let (first, status) = next().await;
+    assert_eq!((status, first.tries), (201, 0));
+    store.outbox_put_back(&[first]).await.unwrap();
+    let (again, status) = next().await;
+    assert_eq!((status, again.tries), (201, 0), "before what came later");
+    store.outbox_put_off(&[(again, Duration::ZERO)]).await.unwrap();
+    let (second, status) = next().await;
+    assert_eq!((status, second.tries), (202, 0));
+    let (again, status) = next().await;
+    assert_eq!((status, again.tries), (201, 1));
+    station.end().await;
+    vhost.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_queue_refused_is_told_apart_from_what_nobody_can_have() {
+    let vhost = Vhost::new().await;
+    vhost.exchange("archive").await;
+    vhost.full_queue("full").await;
+    vhost.bind("archive", "full", "full").await;
+    let messages: Vec<Outgoing> = ["nobody", "full", "nobody"]
+        .into_iter()
+        .map(|key| Outgoing { key, body: b"{}".to_vec(), props: Props::default() })
+        .collect();
+    let published = vhost.broker.publish_in_order("archive", &messages).await;
+    assert_eq!((published.fates, published.error), (vec![Fate::Confirmed, Fate::Nacked, Fate::Confirmed], None));
+    let published = vhost.broker.publish_in_order("nowhere", &messages).await;
+    assert_eq!(published.fates, [Fate::Unsent; 3]);
+    assert!(published.error.is_some());
+    vhost.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_ours_that_waited_while_the_keys_were_changed_is_still_known() {
+    let vhost = Vhost::new().await;
+    let mut station = Station::with(publishing(vhost.url(), "")).await;
+    bind_logger(&vhost, &station).await;
+    station.start_dispatcher();
+    station.consume(&[message("posted")]).await;
+    station.until("select state from deliveries", &["confirmed"]).await;
+    station.until(WAITING, &["0"]).await;
+    station.stop_dispatcher().await;
+    let key = |byte| STANDARD.encode([byte; 32]);
+    let old = format!("k1:{}", key(7));
+    station.settings.lookup = Lookup::parse(&key(8)).unwrap();
+    station.settings.data_keys = Keys::parse(&format!("k2:{},{old}", key(6))).unwrap();
+    let relay = station.relay("rabbitmq-consumer");
+    for _ in 0..2 {
+        let ours = vhost.broker.get(QUEUE).await.unwrap().unwrap();
+        let counts = relay.take_in(vec![ours.record.clone()], jiff::Timestamp::now()).await.unwrap();
+        ours.ack().await.unwrap();
+        assert_eq!((counts.ignored, counts.records), (1, 0));
+    }
     station.end().await;
     vhost.gone().await;
 }

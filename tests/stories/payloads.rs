@@ -245,7 +245,7 @@ struct Seen {
 
 impl Seen {
     async fn now(wire: &Wire) -> Self {
-        let calls = "select operation || ' ' || outcome || ' ' || status from api_calls order by id";
+        let calls = "select concat_ws(' ', operation, outcome, status) from api_calls order by id";
         let lines = "select learnt_by || ' ' || sender_type from groupme_callbacks where sender_type <> 'bot'";
         Self {
             room: texts(&wire.station.sim.lines(GROUP)),

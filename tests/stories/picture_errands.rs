@@ -259,3 +259,76 @@ async fn the_other_room_gets_text_and_pictures_whose_record_came_before_the_orig
     assert!(station.texts().is_empty());
     station.end().await;
 }
+
+/// What a server sends counts against its time; what we have no room for does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_uploads_of_one_room_do_not_make_anothers_picture_late() {
+    let gallery = Gallery::open().await;
+    let mut station = Station::with(both(&gallery, "timeout = \"500ms\"\npatience = \"9s\"")).await;
+    station.sim.fault_at(Endpoint::Pictures, Fault::always(What::Slow(Duration::from_millis(900))));
+    let large: Vec<Value> = (0..4).map(|n| to("staff", &format!("{n}"), &[gallery.url("large.gif")])).collect();
+    station.take_in(&large).await;
+    station.start_dispatcher();
+    station.until("select count(*)::text from api_calls where operation = 'fetch'", &["4"]).await;
+    station.take_in(&[to("tech", "look", &[gallery.url("large.gif")])]).await;
+    station.until("select distinct state from deliveries", &["confirmed"]).await;
+    assert!(station.sim.lines(OTHER_GROUP)[1].picture_url.is_some());
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alarm_behind_an_alarm_with_a_silent_picture_waits_only_a_moment() {
+    let gallery = Gallery::open().await;
+    let media = "timeout = \"20s\"\npatience = \"20s\"";
+    let mut station = Station::with(with_gallery(&gallery, media)).await;
+    let urgent = |body: &str, images: &[String]| {
+        let body = json!({ "body": body, "images": images, "priority": "urgent", "wbor_message_id": uid() });
+        Station::message("source.standard", &body)
+    };
+    station.take_in(&[urgent("first", &[gallery.url("silence")]), urgent("second", &[])]).await;
+    station.start_dispatcher();
+    // Well before what the settings leave a picture.
+    timeout(Duration::from_secs(10), station.lines(3)).await.expect("an alarm waits for a stranger's server");
+    assert!(station.said()[0] == "first" && station.said()[2] == "second", "{:?}", station.said());
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_no_dispatcher_is_at_work_an_alarm_goes_at_once_without_its_pictures() {
+    let gallery = Gallery::open().await;
+    let station = Station::with(with_gallery(&gallery, "")).await;
+    let alarm =
+        json!({ "body": "alarm", "images": [gallery.url("a.gif")], "priority": "urgent", "wbor_message_id": uid() });
+    station.consume(&[Station::message("source.standard", &alarm)]).await;
+    assert_eq!(station.said(), ["alarm", "1 picture could not be sent: not there in time."]);
+    assert!(gallery.asked().is_empty());
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dispatcher_that_is_away_costs_pictures_and_not_the_room() {
+    let gallery = Gallery::open().await;
+    let station = Station::with(with_gallery(&gallery, "")).await;
+    station.take_in(&[standard(&uid(), "look", &[gallery.url("a.gif")])]).await;
+    station.consume(&[standard(&uid(), "young", &[])]).await;
+    assert!(station.texts().is_empty(), "its pictures may still come");
+    let long_ago = "update deliveries set media_since = media_since - interval '1 min' where awaits_media";
+    station.db().await.batch_execute(long_ago).await.unwrap();
+    station.consume(&[standard(&uid(), "after it", &[])]).await;
+    assert_eq!(station.said(), ["look", "1 picture could not be sent: not there in time.", "young", "after it"]);
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_does_not_grow_too_old_while_it_waits_for_its_pictures() {
+    let gallery = Gallery::open().await;
+    let mut station = Station::with(with_gallery(&gallery, "timeout = \"20s\"\npatience = \"20s\"")).await;
+    let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(4)).to_string();
+    let look =
+        json!({ "body": "look", "images": [gallery.url("silence")], "wbor_message_id": uid(), "expires_at": soon });
+    station.take_in(&[Station::message("source.standard", &look)]).await;
+    station.start_dispatcher();
+    station.until("select state from deliveries", &["confirmed"]).await;
+    assert_eq!(station.said(), ["look", "1 picture could not be sent: not there in time."]);
+    station.end().await;
+}

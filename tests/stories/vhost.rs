@@ -52,6 +52,19 @@ impl Vhost {
         self.put(&format!("/queues/{}/{name}", self.name), r#"{"durable":true}"#).await;
     }
 
+    /// A queue that holds one message, and refuses what else is published to it.
+    pub async fn full_queue(&self, name: &str) {
+        let body = r#"{"durable":true,"arguments":{"x-max-length":1,"x-overflow":"reject-publish"}}"#;
+        self.put(&format!("/queues/{}/{name}", self.name), body).await;
+        self.broker.publish("", name, b"the one", &talkback::broker::Props::default(), true).await.unwrap();
+    }
+
+    /// Takes a queue away, with its bindings.
+    pub async fn no_queue(&self, name: &str) {
+        let answer = self.client.delete(format!("{}/queues/{}/{name}", self.api, self.name)).send().await.unwrap();
+        assert!(answer.status().is_success(), "{name}: {}", answer.status());
+    }
+
     /// An exchange that somebody else declared.
     pub async fn exchange(&self, name: &str) {
         self.put(&format!("/exchanges/{}/{name}", self.name), r#"{"type":"topic","durable":true}"#).await;

@@ -9,10 +9,10 @@ use talkback::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// Of the database.
-    #[error("migrations")]
+    #[error("migrations: {0}")]
     Store(#[source] StoreError),
     /// Of the broker.
-    #[error("topology")]
+    #[error("topology: {0}")]
     Broker(#[source] BrokerError),
     /// There is no broker to declare it on.
     #[error("AMQP_URL: missing; without a broker invoke with {{\"topology\": false}}")]

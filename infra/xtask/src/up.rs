@@ -4,6 +4,7 @@
 mod functions;
 mod lines;
 mod options;
+mod pace;
 mod record;
 mod runtime_api;
 mod settings;

@@ -17,6 +17,9 @@ const SOON: Duration = Duration::from_secs(30);
 #[test]
 fn the_three_commands_that_up_prints_show_three_messages_and_ctrl_c_leaves_nothing() {
     let checkout = Checkout::new("commands");
+    // Faster than the simulator thinks right as long as nobody tells it the room's pace.
+    checkout.configure("# pace = \"1s\"", "pace = \"50ms\"");
+    checkout.configure("# burst = 3", "burst = 10");
     let mut up = checkout.up(&[]);
     let record = up.wait_for_record();
     let mode = fs::metadata(checkout.record_file()).unwrap().permissions().mode();
@@ -47,13 +50,20 @@ fn the_three_commands_that_up_prints_show_three_messages_and_ctrl_c_leaves_nothi
         until(part, Duration::from_secs(120), || shown(part));
     }
 
+    let findings = http::get(&format!("{}_sim/findings", text("chat_url")), SOON).unwrap().body;
+    let findings: Vec<Value> = serde_json::from_str(&findings).unwrap();
+    assert!(findings.iter().all(|finding| finding["kind"] != "pace"), "{findings:?}");
+
     // A function that dies is there again, and works.
     let dispatcher = up.child_of("dispatcher");
     pids::signal_family(dispatcher, Signal::SIGKILL);
-    until("another dispatcher", SOON, || up.children_named("dispatcher").iter().any(|pid| *pid != dispatcher));
+    until("another dispatcher", SOON, || {
+        let run = up.children_named("dispatcher");
+        run.len() == 2 && !run.contains(&dispatcher)
+    });
 
     let family = up.everything();
-    assert!(family.len() > 12, "two servers, nine functions, the emulator, the bridge, the simulator: {family:?}");
+    assert!(family.len() > 12, "two servers, ten functions, the emulator, the bridge, the simulator: {family:?}");
     up.ctrl_c();
     let ended = up.wait_for_end();
     assert!(ended.success(), "{}", ended.last_line());

@@ -16,12 +16,25 @@ pub struct Outgoing {
     pub props: Props,
 }
 
+/// What became of one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The broker has it.
+    Confirmed,
+    /// A queue would not have it, being full perhaps; others may have it all the same.
+    Nacked,
+    /// No word came. It may be there.
+    Unanswered,
+    /// It was never sent, or into an exchange that is not there: nobody has it.
+    Unsent,
+}
+
 /// What became of several messages.
 #[derive(Debug)]
 pub struct Published {
-    /// Which of them the broker has said to have, in their order. Others may be there, too.
-    pub confirmed: Vec<bool>,
-    /// Why not all.
+    /// The fate of each, in their order.
+    pub fates: Vec<Fate>,
+    /// Why some were not sent or not answered.
     pub error: Option<BrokerError>,
 }
 
@@ -40,15 +53,20 @@ impl Broker {
     }
 
     async fn send_all(&self, exchange: &str, messages: &[Outgoing], mandatory: bool) -> Published {
-        let mut confirmed = vec![false; messages.len()];
+        let mut fates = vec![Fate::Unsent; messages.len()];
         let outcome = match self.lease().await {
             Ok(leased) => {
-                let sent = self.send_in_order(&leased, exchange, messages, mandatory, &mut confirmed).await;
+                let sent = self.send_in_order(&leased, exchange, messages, mandatory, &mut fates).await;
                 self.settle(leased, sent).await
             }
             Err(error) => Err(error),
         };
-        Published { confirmed, error: outcome.err() }
+        if matches!(outcome, Err(BrokerError::Refused { cause: Cause::Code(404), .. })) {
+            for fate in fates.iter_mut().filter(|fate| **fate == Fate::Unanswered) {
+                *fate = Fate::Unsent;
+            }
+        }
+        Published { fates, error: outcome.err() }
     }
 
     async fn send_in_order(
@@ -57,17 +75,18 @@ impl Broker {
         exchange: &str,
         messages: &[Outgoing],
         mandatory: bool,
-        confirmed: &mut [bool],
+        fates: &mut [Fate],
     ) -> Result<(), BrokerError> {
         let (limit, during) = (self.limits.answer, "publishing");
         let failed = |error: &lapin::Error| BrokerError::of(during, error);
         let exchange = short("exchange", exchange)?;
         let mut outcome = Ok(());
         let mut waiting = Vec::with_capacity(messages.len());
-        for message in messages {
+        for (message, fate) in messages.iter().zip(&mut *fates) {
             let (key, properties) = (short("key", message.key)?, message.props.to_amqp()?);
             let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
             let sending = leased.channel.basic_publish(exchange.clone(), key, options, &message.body, properties);
+            *fate = Fate::Unanswered;
             match within(limit, during, failed, sending).await {
                 Ok(confirm) => waiting.push(confirm),
                 Err(error) => {
@@ -78,27 +97,31 @@ impl Broker {
         }
         // What was sent may have been taken, though sending more failed.
         let mut returned = false;
-        for (confirm, confirmed) in waiting.into_iter().zip(confirmed.iter_mut()) {
-            let lost = BrokerError::Lost { during, cause: Cause::Closed };
-            let answer = match within(limit, during, failed, confirm).await {
-                Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => {
+        for (confirm, fate) in waiting.into_iter().zip(fates.iter_mut()) {
+            let error = match within(limit, during, failed, confirm).await {
+                Ok(Confirmation::Ack(Some(_))) => {
                     returned = true;
-                    Err(BrokerError::Unroutable)
+                    BrokerError::Unroutable
                 }
-                Ok(Confirmation::Ack(None)) => Ok(()),
-                Ok(Confirmation::Nack(None)) => Err(BrokerError::Nacked),
-                Ok(Confirmation::NotRequested) => Err(lost),
-                Err(error) => Err(error),
+                Ok(Confirmation::Ack(None)) => {
+                    *fate = Fate::Confirmed;
+                    continue;
+                }
+                Ok(Confirmation::Nack(_)) => {
+                    *fate = Fate::Nacked;
+                    continue;
+                }
+                Ok(Confirmation::NotRequested) => BrokerError::Lost { during, cause: Cause::Closed },
+                Err(error) => error,
             };
-            *confirmed = answer.is_ok();
-            let silent = answer.as_ref().is_err_and(BrokerError::is_connection);
-            outcome = outcome.and(answer);
+            let silent = error.is_connection();
+            outcome = outcome.and(Err(error));
             if silent {
                 break;
             }
         }
         if returned {
-            confirmed.fill(false);
+            fates.iter_mut().filter(|fate| **fate == Fate::Confirmed).for_each(|fate| *fate = Fate::Unanswered);
         }
         outcome
     }

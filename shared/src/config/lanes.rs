@@ -40,7 +40,7 @@ pub struct Lanes {
     pub lanes: u32,
     /// How long the database may take over one statement.
     pub statement_timeout: Duration,
-    /// How long a message that could not be stored waits on the broker.
+    /// How long what lies in the queue `talkback.retry` waits there.
     pub retry_ttl: Duration,
 }
 

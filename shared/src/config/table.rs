@@ -11,7 +11,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     (
         "AMQP_URL",
         "RabbitMQ, with user and password: `amqps://user:password@host/%2f`",
-        "no replies to producers, and nowhere to put messages while Postgres is down",
+        "no replies to producers, no records for a logger, and dead letters stay where they are",
     ),
     (
         "TALKBACK_CONFIG",
@@ -25,7 +25,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ),
     (
         "TALKBACK_DATA_KEYS",
-        "what seals private columns: `id:base64` of 32 bytes, separated by commas, newest first; keep the old ones to read what they sealed",
+        "what seals private columns, and signs the records that are published: `id:base64` of 32 bytes, separated by commas, newest first; keep the old ones to read what they sealed and know what they signed",
         "required",
     ),
     (

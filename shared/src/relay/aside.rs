@@ -14,7 +14,7 @@ use super::direct::Told;
 use super::own::Own;
 use super::plan::{Offer, is_urgent};
 use crate::amqp_event::{Record as AmqpRecord, header};
-use crate::broker::{Broker, HeaderValue, Outgoing, Props, RETRY};
+use crate::broker::{Broker, Fate, HeaderValue, Outgoing, Props, RETRY};
 use crate::store::StoreError;
 
 /// How long the database may take at first, for connecting and for each answer. There is one consumer: an alarm may
@@ -218,7 +218,8 @@ impl Relay {
         }
         let published = broker.put_in_order(&outgoing).await;
         let mut missing: HashSet<usize> = HashSet::new();
-        missing.extend(of.iter().zip(&published.confirmed).filter(|(_, confirmed)| !**confirmed).map(|(at, _)| *at));
+        missing
+            .extend(of.iter().zip(&published.fates).filter(|(_, fate)| **fate != Fate::Confirmed).map(|(at, _)| *at));
         for (at, entry) in entries.iter_mut().enumerate().filter(|(_, entry)| !entry.stored) {
             if missing.contains(&at) {
                 continue;

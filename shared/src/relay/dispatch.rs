@@ -90,19 +90,30 @@ impl Relay {
     /// # Errors
     /// The database is unavailable.
     pub async fn dispatch(&self, budget: &Budget) -> Result<Dispatched, StoreError> {
+        let (done, ready) = self.drain(budget).await?;
+        if !ready || budget.poll.is_some() {
+            return Ok(done);
+        }
+        // A door whose lanes were empty has gone on without pictures that nobody brought: that may go now.
+        let (more, _) = self.drain(budget).await?;
+        Ok(Dispatched { calls: done.calls + more.calls })
+    }
+
+    /// What was done, and whether something became ready meanwhile that had waited for its pictures.
+    async fn drain(&self, budget: &Budget) -> Result<(Dispatched, bool), StoreError> {
         let budget = &budget.within(&self.settings.lanes);
         let (news, heard) = mpsc::unbounded_channel();
         let (beside, asides) = mpsc::unbounded_channel();
         let ready = news.clone();
         // What is to be said beside runs beside: a lane with a call in the air must never wait for it.
         let drained = Run { relay: self, budget, news, beside, look_at: None, failure: None };
-        let (result, (), seen, ()) = tokio::join!(
+        let (result, (), seen, ready) = tokio::join!(
             drained.lanes(heard),
             self.say_beside(asides, budget.until),
             self.store.seen(self.function),
             self.bring(budget, &ready),
         );
-        result.and_then(|done| seen.map(|()| done))
+        result.and_then(|done| seen.map(|()| (done, ready)))
     }
 
     /// Answers for deliveries as they finish, and the alarm for a room that is wrong, until no more can come.

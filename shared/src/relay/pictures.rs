@@ -1,5 +1,6 @@
 //! Pictures that lie elsewhere: fetched, and uploaded to where the chat can show them, before their message is begun.
-//! Beside the lanes, so that a silent server holds up no room but for the equals behind its message, and no alarm.
+//! Beside the lanes, so that a silent server holds up no room but for the equals behind its message; an alarm waits for
+//! pictures only a moment, and whoever finds nobody at work on them goes on without.
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -27,8 +28,11 @@ use crate::store::answers::CallNote;
 use crate::store::pictures::{Brought, Errand};
 
 /// Errands of one dispatcher at a time, and of one room: one room's pictures leave hands for the others'.
-const ERRANDS: usize = 24;
-const OF_A_ROOM: i64 = 6;
+const ERRANDS: usize = 40;
+const OF_A_ROOM: i64 = 20;
+
+/// So long an alarm waits for its pictures: what is behind it may be another.
+const URGENT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Pictures of one message that are brought at a time.
 const PICTURES: usize = 5;
@@ -40,23 +44,28 @@ const TRIES: i16 = 3;
 const UPLOAD_PAUSE: Duration = Duration::from_millis(500);
 
 impl Relay {
-    /// Brings pictures while a budget that polls lasts. A door does not: while it waited for a stranger's server, an
-    /// alarm would lie unaccepted.
-    pub(super) async fn bring(&self, budget: &Budget, news: &mpsc::UnboundedSender<News>) {
-        let Some(poll) = budget.poll else { return };
+    /// Brings pictures while a budget that polls lasts. A door does not, since while it waited for a stranger's server an
+    /// alarm would lie unaccepted; but where nobody has brought them, it ends the waiting. Whether it did.
+    pub(super) async fn bring(&self, budget: &Budget, news: &mpsc::UnboundedSender<News>) -> bool {
+        let Some(poll) = budget.poll else {
+            return self.give_up_overdue(budget).await.unwrap_or_else(|error| {
+                tracing::warn!(error = &error as &dyn std::error::Error, "pictures wait");
+                false
+            });
+        };
         let mut running = FuturesUnordered::new();
         loop {
             let may_begin = self.may_begin(budget);
             if may_begin && running.len() < ERRANDS {
                 match self.errands(budget, ERRANDS - running.len()).await {
                     Ok((mark, errands)) => {
-                        running.extend(errands.into_iter().map(|errands| self.run_errands(errands, mark)));
+                        running.extend(errands.into_iter().map(|errands| self.run_errands(errands, mark, true)));
                     }
                     Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "pictures wait"),
                 }
             }
             if running.is_empty() && !may_begin {
-                return;
+                return false;
             }
             tokio::select! {
                 Some(done) = running.next(), if !running.is_empty() => match done {
@@ -76,31 +85,61 @@ impl Relay {
         !budget.is_over() && Instant::now() + self.settings.media.patience + self.settings.lanes.margin <= budget.end
     }
 
-    /// Errands, those of one message and channel together: their pictures are brought once.
+    /// Goes on without the pictures that nobody has brought in twice the time that it may take; for an alarm at once
+    /// where no dispatcher is at work. A dispatcher that is away costs pictures, not the room.
+    async fn give_up_overdue(&self, budget: &Budget) -> Result<bool, StoreError> {
+        if !self.store.awaits_pictures(&budget.rooms).await? {
+            return Ok(false);
+        }
+        let margin = self.settings.lanes.margin;
+        let alarms = if self.dispatcher_works().await? { URGENT_PATIENCE * 2 + margin } else { Duration::ZERO };
+        let (mark, others) = (Uuid::new_v4(), self.settings.media.patience * 2 + margin);
+        let overdue = self.store.take_overdue_pictures(&budget.rooms, mark, alarms, others, margin).await?;
+        let mut ready = false;
+        for errands in self.together(overdue) {
+            ready |= self.run_errands(errands, mark, false).await?;
+        }
+        Ok(ready)
+    }
+
     async fn errands(&self, budget: &Budget, at_most: usize) -> Result<(Uuid, Vec<Vec<Errand>>), StoreError> {
         let (mark, at_most) = (Uuid::new_v4(), i64::try_from(at_most).unwrap_or(1));
         let lease = self.settings.media.patience + self.settings.lanes.margin;
+        let errands = self.store.take_pictures(&budget.rooms, at_most, mark, lease, OF_A_ROOM).await?;
+        Ok((mark, self.together(errands)))
+    }
+
+    /// Those of one message and channel together: their pictures are brought once.
+    fn together(&self, errands: Vec<Errand>) -> Vec<Vec<Errand>> {
         let mut together: Vec<Vec<Errand>> = Vec::new();
         let channel = |errand: &Errand| self.room(&errand.room).map(|room| room.channel.as_str());
-        for errand in self.store.take_pictures(&budget.rooms, at_most, mark, lease, OF_A_ROOM).await? {
+        for errand in errands {
             let fits = |group: &&mut Vec<Errand>| group[0].uid == errand.uid && channel(&group[0]) == channel(&errand);
             match together.iter_mut().find(fits) {
                 Some(group) => group.push(errand),
                 None => together.push(vec![errand]),
             }
         }
-        Ok((mark, together))
+        together
     }
 
-    /// Brings the pictures of deliveries of one message and channel, and makes their parts of what came of it.
-    async fn run_errands(&self, errands: Vec<Errand>, mark: Uuid) -> Result<bool, StoreError> {
+    /// How long the pictures of these may take. Half of what is left until a message is too old, or until its producer
+    /// takes over, is for posting it.
+    fn patience(&self, errands: &[Errand]) -> Duration {
+        let left = errands.iter().map(|errand| errand.left).min().unwrap_or_default() / 2;
+        let urgent = errands.iter().any(|errand| errand.urgent);
+        let most = if urgent { URGENT_PATIENCE } else { Duration::MAX };
+        self.settings.media.patience.min(left).min(most)
+    }
+
+    /// Brings the pictures of deliveries of one message and channel (or, without `fetch`, takes those that are there),
+    /// and makes their parts of what came of it.
+    async fn run_errands(&self, errands: Vec<Errand>, mark: Uuid, fetch: bool) -> Result<bool, StoreError> {
         let began = Instant::now();
         let Some(first) = errands.first() else { return Ok(false) };
         let Some(channel) = self.room(&first.room).map(|room| room.channel.as_str()) else { return Ok(false) };
         let Some(limits) = crate::channel::limits(channel) else { return Ok(false) };
-        // A producer that takes over after its patience must find the text posted before.
-        let patience = errands.iter().filter_map(|errand| errand.deliver_in).min().map(|left| left / 2);
-        let until = began + patience.unwrap_or(Duration::MAX).min(self.settings.media.patience);
+        let until = fetch.then(|| began + self.patience(&errands));
         let media = match self.media_of(first) {
             Some(media) => self.bring_all(first, &media, channel, until).await?,
             // How many there were is not known; that there were some must be said.
@@ -113,15 +152,8 @@ impl Relay {
             let parts: Vec<Value> = compose(&said, self.dress_of(errand, room), limits).iter().map(part).collect();
             ready |= self.store.pictures_ready(errand.delivery, mark, &Value::Array(parts)).await?;
         }
-        let duration_ms = super::lane::millis(began.elapsed());
-        tracing::info!(
-            uid = first.uid,
-            media = media.len(),
-            rooms = errands.len(),
-            ready,
-            duration_ms,
-            "pictures brought"
-        );
+        let (duration_ms, rooms) = (super::lane::millis(began.elapsed()), errands.len());
+        tracing::info!(uid = first.uid, media = media.len(), rooms, fetch, ready, duration_ms, "pictures brought");
         Ok(ready)
     }
 
@@ -148,7 +180,7 @@ impl Relay {
         errand: &Errand,
         media: &[Media],
         channel: &str,
-        until: Instant,
+        until: Option<Instant>,
     ) -> Result<Vec<Medium>, StoreError> {
         let known = self.store.known_pictures(&errand.uid, channel).await?;
         let uploads = self.settings.groupme.access_token.is_some();
@@ -162,9 +194,10 @@ impl Relay {
                     (Medium::Coming, Some(url), _) => Ok(Medium::There(url)),
                     (Medium::Coming, None, _) if errand.tries > TRIES => Ok(Medium::Missing(Missing::GaveUp)),
                     (Medium::Coming, None, None) => Ok(Medium::Missing(Missing::Unavailable)),
-                    (Medium::Coming, None, Some((fetcher, channel))) => {
-                        self.bring_one(errand, n, &media.url, fetcher, channel.as_ref(), until).await
-                    }
+                    (Medium::Coming, None, Some((fetcher, channel))) => match until {
+                        Some(until) => self.bring_one(errand, n, &media.url, fetcher, channel.as_ref(), until).await,
+                        None => Ok(Medium::Missing(Missing::Silent)),
+                    },
                     (other, ..) => Ok(other),
                 }
             }

@@ -12,8 +12,9 @@ use uuid::Uuid;
 use super::Relay;
 use super::dispatch::Budget;
 use crate::amqp_event::{Delivery, header};
-use crate::broker::{Broker, BrokerError, Outgoing, Props};
-use crate::seal::{Place, SealError, same};
+use crate::broker::{Broker, BrokerError, Fate, Outgoing, Props};
+use crate::route::told::name_of;
+use crate::seal::{Place, SealError};
 use crate::store::StoreError;
 use crate::store::outbox::{Call, Held, Subject};
 
@@ -25,6 +26,13 @@ const LEASE: Duration = Duration::from_secs(30);
 
 /// After a failure it is tried again after this: rows wait, and nobody else does.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// A record that was sent and not confirmed has reached some queues perhaps: the next copy comes after this, and each
+/// further one after twice the time, so that one full queue at anybody's binding floods nobody.
+const UNCONFIRMED: Duration = Duration::from_secs(5);
+
+/// But not after more than this.
+const UNCONFIRMED_MAX: Duration = Duration::from_secs(3600);
 
 /// A line that does not open may open when somebody has put its key back; it must not come in each batch until then.
 const UNOPENED: Duration = Duration::from_secs(3600);
@@ -68,7 +76,7 @@ impl Relay {
     async fn publish_batch(&self, broker: &Broker, exchange: &str) -> Result<bool, PublishError> {
         let leased = self.store.lease_outbox(BATCH, LEASE).await?;
         let more = i64::try_from(leased.len()).is_ok_and(|count| count >= BATCH);
-        let (mut done, mut unopened): (Vec<Held>, Vec<Held>) = (Vec::new(), Vec::new());
+        let (mut done, mut off): (Vec<Held>, Vec<(Held, Duration)>) = (Vec::new(), Vec::new());
         let (mut held, mut messages): (Vec<Held>, Vec<Outgoing>) = (Vec::new(), Vec::new());
         for (row, subject) in leased {
             let (key, body) = match subject {
@@ -81,7 +89,7 @@ impl Relay {
                     Ok(body) => ("source.groupme.callback", body),
                     Err(error) => {
                         tracing::error!(error = &error as &dyn std::error::Error, "a line cannot be published");
-                        unopened.push(row);
+                        off.push((row, UNOPENED));
                         continue;
                     }
                 },
@@ -89,15 +97,17 @@ impl Relay {
             held.push(row);
             messages.push(self.outgoing(key, &body));
         }
-        if !unopened.is_empty() {
-            self.store.outbox_put_off(&unopened, UNOPENED).await?;
-        }
-        let mut back = Vec::new();
+        let (mut back, mut nacked) = (Vec::new(), 0_usize);
         let mut failure = None;
         if !messages.is_empty() {
             let published = broker.publish_in_order(exchange, &messages).await;
-            for (row, confirmed) in held.into_iter().zip(published.confirmed) {
-                if confirmed { done.push(row) } else { back.push(row) }
+            for (row, fate) in held.into_iter().zip(published.fates) {
+                nacked += usize::from(fate == Fate::Nacked);
+                match fate {
+                    Fate::Confirmed => done.push(row),
+                    Fate::Nacked | Fate::Unanswered => off.push((row, next_copy(row.tries))),
+                    Fate::Unsent => back.push(row),
+                }
             }
             failure = published.error;
         }
@@ -105,8 +115,14 @@ impl Relay {
             self.store.outbox_done(&done).await?;
             tracing::info!(published = done.len(), "records published");
         }
+        if nacked > 0 {
+            tracing::warn!(nacked, "records were not taken by every queue that is bound for them, and come again");
+        }
+        if !off.is_empty() {
+            self.store.outbox_put_off(&off).await?;
+        }
         if !back.is_empty() {
-            self.store.outbox_put_off(&back, Duration::ZERO).await?;
+            self.store.outbox_put_back(&back).await?;
         }
         failure.map_or(Ok(more), |error| Err(PublishError::Broker(error)))
     }
@@ -116,19 +132,16 @@ impl Relay {
         // One that comes twice has the id that it had: who wants to can tell.
         let id = Uuid::new_v5(&NAMESPACE, &[key.as_bytes(), b"\n", &body].concat());
         let props = Props { message_id: Some(id.to_string()), ..Props::default() };
-        let props = props.with_header(header::RECORD, self.proof(&body).as_str());
+        let proof = STANDARD.encode(self.settings.data_keys.prove(&body));
+        let props = props.with_header(header::RECORD, proof.as_str());
         Outgoing { key, body, props }
     }
 
-    /// What only we can say of a body.
-    fn proof(&self, body: &[u8]) -> String {
-        STANDARD.encode(self.settings.lookup.hash("record", body))
-    }
-
-    /// Whether a message is a record that we published. A header that proves nothing makes it no other than it is.
+    /// Whether a message is a record that we published, perhaps with a key that was the newest then. A header that proves
+    /// nothing makes it no other than it is.
     pub(super) fn is_ours(&self, delivery: &Delivery) -> bool {
-        let told = delivery.headers.text(header::RECORD);
-        told.is_some_and(|told| same(told.as_bytes(), self.proof(&delivery.body).as_bytes()))
+        let told = delivery.headers.text(header::RECORD).and_then(|told| STANDARD.decode(told).ok());
+        told.is_some_and(|proof| self.settings.data_keys.is_proven(&delivery.body, &proof))
     }
 
     /// A line's record: its body as it came, and what the station's programs add to it.
@@ -152,10 +165,16 @@ impl Relay {
     }
 }
 
+/// How long a record waits that was sent once more, and not confirmed, after so many such tries.
+fn next_copy(tries: i32) -> Duration {
+    let doubled = 2_u32.saturating_pow(u32::try_from(tries).unwrap_or(0));
+    UNCONFIRMED.saturating_mul(doubled).min(UNCONFIRMED_MAX)
+}
+
 /// A call's record, with its routing key. The bot id is a secret, so the room's name stands in its place; the status has
 /// both names that the station's programs give it.
 fn of_call(call: &Call) -> (&'static str, Value) {
-    let source = call.source.as_deref().map(|source| source.strip_prefix("source.").unwrap_or(source));
+    let source = call.source.as_deref().map(name_of);
     let mut body = json!({
         "bot_id": call.room, "source": source, "code": call.status, "statuscode": call.status,
         "wbor_message_id": call.uid, "timestamp": call.at.to_string(),
@@ -171,4 +190,53 @@ fn of_call(call: &Call) -> (&'static str, Value) {
         body["picture_url"] = json!(url);
     }
     ("source.groupme.msg", body)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::message::Uid;
+    use crate::route::RoutingKey;
+    use crate::source::{Envelope, Reading, read};
+
+    #[test]
+    fn a_record_of_ours_is_read_as_one_of_the_message_that_was_posted() {
+        for source in [
+            "source.standard",
+            "notification.ups.onbattery",
+            "notification.ups",
+            "source.notification.ups",
+            "source.groupme.other",
+        ] {
+            for operation in ["post", "upload"] {
+                let call = Call {
+                    operation: operation.to_owned(),
+                    uid: Some("42".to_owned()),
+                    source: Some(source.to_owned()),
+                    room: None,
+                    status: Some(202),
+                    text: Some("posted".to_owned()),
+                    picture_url: None,
+                    uploaded_url: None,
+                    at: Timestamp::UNIX_EPOCH,
+                };
+                let (key, body) = of_call(&call);
+                let (key, body) = (RoutingKey::parse(key).unwrap(), body.to_string().into_bytes());
+                let zone = &TimeZone::UTC;
+                let envelope =
+                    Envelope { key: &key, already_sent: false, fallback_uid: Uuid::nil(), zone, body: &body };
+                let Ok(Reading::Record(record)) = read(envelope) else { panic!("no record") };
+                assert_eq!(record.uid, Uid::parse("42", &RoutingKey::parse(source).unwrap()).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn each_further_copy_waits_twice_as_long_up_to_an_hour() {
+        let waits = [0, 1, 2, 9, 10, i32::MAX].map(|tries| next_copy(tries).as_secs());
+        assert_eq!(waits, [5, 10, 20, 2560, 3600, 3600]);
+    }
 }

@@ -68,15 +68,59 @@ fn alarm(object: &Object) -> Option<String> {
 /// Anything that names its source: a whole key, or the words after `source.`.
 fn named(object: &Object) -> Option<String> {
     let source = object.word("source")?;
-    if source.starts_with("source.") || source.starts_with("notification.") {
+    if is_whole(&source) {
         return Some(source);
     }
     let kind = object.word("type").map(|kind| format!(".{kind}")).unwrap_or_default();
     Some(format!("source.{source}{kind}"))
 }
 
+/// Whether it is a key as it stands; of other names only the words after `source.` are told.
+fn is_whole(name: &str) -> bool {
+    name.starts_with("source.") || name.starts_with("notification.")
+}
+
+/// The source that a record names: a whole key, or the words after `source.`. What GroupMe is called there names none.
+pub(crate) fn source_named(name: &str) -> Option<RoutingKey> {
+    if is_whole(name) {
+        return RoutingKey::parse(name).ok();
+    }
+    if name.starts_with("groupme") {
+        return None;
+    }
+    RoutingKey::parse(&format!("source.{name}")).ok()
+}
+
+/// What a record calls a source: without its `source.`, as the station's programs do, unless that would name another.
+pub(crate) fn name_of(source: &str) -> &str {
+    let short = source.strip_prefix("source.");
+    short.filter(|name| source_named(name).is_some_and(|key| key.as_str() == source)).unwrap_or(source)
+}
+
 /// Something to say, without a name.
 fn standard(object: &Object) -> Option<String> {
     let says = ["body", "text", "images"].iter().any(|field| object.get(field).is_some());
     says.then(|| "source.standard".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_calls_each_source_so_that_it_is_found_again() {
+        for (source, name) in [
+            ("source.standard", "standard"),
+            ("source.twilio.sms.incoming", "twilio.sms.incoming"),
+            ("notification.ups.onbattery", "notification.ups.onbattery"),
+            ("source.notification.ups", "source.notification.ups"),
+            ("source.source.ups", "source.source.ups"),
+            ("source.groupme.other", "source.groupme.other"),
+        ] {
+            assert_eq!(name_of(source), name);
+            assert_eq!(source_named(name).unwrap().as_str(), source);
+        }
+        assert_eq!(source_named("groupme.callback"), None);
+        assert_eq!(source_named(&"x".repeat(250)), None);
+    }
 }

@@ -60,6 +60,20 @@ fn the_newest_key_seals_and_an_older_one_still_opens() {
 }
 
 #[test]
+fn the_newest_key_proves_and_what_an_older_one_proved_is_still_known() {
+    let old = keys(&format!("k1:{K1}"));
+    let new = keys(&format!("k2:{K2}, k1:{K1}"));
+    let proof = old.prove(b"hello");
+    assert!(old.is_proven(b"hello", &proof) && new.is_proven(b"hello", &proof));
+    assert!(!new.is_proven(b"hullo", &proof) && !new.is_proven(b"hello", &proof[1..]));
+    assert_eq!(new.prove(b"hello"), keys(&format!("k9:{K2}")).prove(b"hello"), "by the newest, whatever its name");
+    assert!(!old.is_proven(b"hello", &new.prove(b"hello")), "by no key that it has");
+    // Nothing else that is made of the same key proves anything.
+    let lookup = Lookup::parse(K1).unwrap();
+    assert!(!old.is_proven(b"hello", &lookup.hash("record", b"hello")));
+}
+
+#[test]
 fn two_keys_under_one_id_do_not_open_each_others_values() {
     let sealed = keys(&format!("k1:{K1}")).seal(PLACE, b"hello");
     assert!(matches!(keys(&format!("k1:{K2}")).open(PLACE, &sealed), Err(SealError::Forged { .. })));

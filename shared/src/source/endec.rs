@@ -4,7 +4,7 @@ use crate::alarm::{Alarm, local_moment, minutes, moment, span};
 use crate::json::Object;
 use crate::text::Text;
 
-pub(super) const FORMAT: Format = Format { name: "endec", takes, read };
+pub(super) const FORMAT: Format = Format { name: "endec", takes, read, machine: Some(&MACHINE) };
 
 const MACHINE: Machine = Machine { key: "notification.wbor-endec", fields: &["eas_data", "message_text"] };
 
@@ -20,7 +20,7 @@ fn read(envelope: &Envelope<'_>, object: &Object) -> Result<Reading, Unreadable>
 }
 
 fn write(envelope: &Envelope<'_>, object: &Object) -> Text {
-    let alert = object.object("eas_data");
+    let alert = object.first_object("eas_data");
     let code = alert.word("event");
     // The decoder calls an event that is not in its table so.
     let name = alert.word("event_name").filter(|name| name != "Unknown");
@@ -35,8 +35,8 @@ fn write(envelope: &Envelope<'_>, object: &Object) -> Text {
         .line("Where", places(&alert))
         .line(time, when)
         .line("From", sender(&alert))
-        .paragraph(object.word("message_text").or_else(|| alert.word("raw_header")))
-        .words(object.word("eas_data"))
+        .paragraph(object.lines("message_text").or_else(|| alert.word("raw_header")))
+        .words(object.lines("eas_data"))
         .words(remark(object))
         .text()
 }

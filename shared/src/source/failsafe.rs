@@ -1,11 +1,13 @@
 //! The studio failsafe: which source is on the air now, and which was before. That the board fell silent is what people
 //! must know; who was on, if the payload says, is whom they call.
+use serde_json::Value;
+
 use super::{Envelope, Format, Machine, Reading, Unreadable, remark};
 use crate::alarm::{Alarm, moment, spoken};
 use crate::json::Object;
 use crate::text::Text;
 
-pub(super) const FORMAT: Format = Format { name: "failsafe", takes, read };
+pub(super) const FORMAT: Format = Format { name: "failsafe", takes, read, machine: Some(&MACHINE) };
 
 const MACHINE: Machine = Machine {
     key: "notification.failsafe-status",
@@ -32,7 +34,7 @@ fn write(envelope: &Envelope<'_>, object: &Object) -> Text {
         (None, None) if changes.is_empty() => "🔀 Studio failsafe".to_owned(),
         (None, None) => "🔀 Studio failsafe: another source is on the air".to_owned(),
     };
-    let pin = [object.word("pin_name"), object.word("current_pin_state")].into_iter().flatten().collect::<Vec<_>>();
+    let pin = [object.word("pin_name"), level(object)].into_iter().flatten().collect::<Vec<_>>();
     let details = object.object("details");
     Alarm::titled(&title)
         .line("On the air", now.clone().filter(|_| event.is_some()))
@@ -47,6 +49,17 @@ fn write(envelope: &Envelope<'_>, object: &Object) -> Text {
         .words(object.word("details"))
         .words(remark(object))
         .text()
+}
+
+/// The state of the pin as its notifier words it, whichever of these it tells.
+fn level(object: &Object) -> Option<String> {
+    match object.get("current_pin_state")? {
+        Value::Bool(high) => Some(*high),
+        Value::Number(number) => number.as_u64().filter(|level| *level <= 1).map(|level| level == 1),
+        _ => None,
+    }
+    .map(|high| if high { "HIGH" } else { "LOW" }.to_owned())
+    .or_else(|| object.word("current_pin_state"))
 }
 
 /// The inputs of the device are called A and B.

@@ -5,7 +5,7 @@ use crate::json::Object;
 use crate::message::{Media, Message, Sender, Uid};
 use crate::text::Text;
 
-pub(super) const FORMAT: Format = Format { name: "twilio_sms", takes, read };
+pub(super) const FORMAT: Format = Format { name: "twilio_sms", takes, read, machine: None };
 
 /// Twilio sends at most ten media; the fields are numbered.
 const MEDIA: [(&str, &str); 10] = [

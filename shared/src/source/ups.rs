@@ -5,7 +5,7 @@ use crate::alarm::{Alarm, minutes, moment, spoken};
 use crate::json::Object;
 use crate::text::Text;
 
-pub(super) const FORMAT: Format = Format { name: "ups", takes, read };
+pub(super) const FORMAT: Format = Format { name: "ups", takes, read, machine: Some(&MACHINE) };
 
 const MACHINE: Machine =
     Machine { key: "notification.ups", fields: &["ups_name", "event_type", "hostname", "data", "status"] };

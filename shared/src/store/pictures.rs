@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::Statement;
@@ -27,8 +28,10 @@ pub struct Errand {
     pub media_sealed: Option<Vec<u8>>,
     /// How often this was begun, this time included.
     pub tries: i16,
-    /// Time left until its producer posts by itself, if it does.
-    pub deliver_in: Option<Duration>,
+    /// It is an alarm.
+    pub urgent: bool,
+    /// Time left until it is too old, or its producer posts by itself.
+    pub left: Duration,
 }
 
 /// One picture, as it turned out.
@@ -59,14 +62,44 @@ x as materialized (
     order by h.prio desc, h.qseq limit $5) head
   join deliveries d on d.id = head.id
   where d.awaits_media and d.state in ('queued', 'scheduled', 'held') and coalesce(d.deliver_by > t.now, true)
+    and d.expires_at > t.now
     and (d.media_until is null or d.media_until <= t.now or d.media_until > t.now + make_interval(secs => $4::float8 + 60))
   order by d.prio desc, d.qseq limit $2 for no key update of d skip locked),
 d as (
   update deliveries d set media_until = t.now + make_interval(secs => $4), media_mark = $3, media_tries = d.media_tries + 1
-  from x, t where d.id = x.id returning d.id, d.room, d.uid, d.prio, d.qseq, d.media_tries, d.deliver_by)
+  from x, t where d.id = x.id returning d.id, d.room, d.uid, d.prio, d.qseq, d.media_tries, d.deliver_by, d.expires_at)
 select d.id, d.room, d.uid, m.short_uid, m.source, coalesce(m.body, '') as body, m.media_sealed, d.media_tries,
-       extract(epoch from d.deliver_by - t.now)::float8 as deliver_in
+       d.prio = 2 as urgent, extract(epoch from least(d.deliver_by, d.expires_at) - t.now)::float8 as left
 from d join messages m using (uid), t order by d.prio desc, d.qseq";
+
+/// Leases deliveries of these rooms that have waited too long, whoever brings their pictures: an alarm for `$3` seconds,
+/// others for `$4`. A lease for `$5` seconds to make their parts of what there is.
+const TAKE_OVERDUE: &str = "
+with t as materialized (select clock_timestamp() as now),
+x as materialized (
+  select d.id from t, unnest($1::text[]) r(room)
+  cross join lateral (
+    select h.id from deliveries h
+    where h.room = r.room and h.awaits_media and h.state in ('queued', 'scheduled', 'held')
+    order by h.prio desc, h.qseq limit 20) head
+  join deliveries d on d.id = head.id
+  where d.awaits_media and d.state in ('queued', 'scheduled', 'held')
+    and d.media_since <= t.now - make_interval(secs => case when d.prio = 2 then $3::float8 else $4::float8 end)
+  order by d.prio desc, d.qseq limit 20 for no key update of d skip locked),
+d as (
+  update deliveries d set media_until = t.now + make_interval(secs => $5), media_mark = $2, media_tries = d.media_tries + 1
+  from x, t where d.id = x.id
+  returning d.id, d.room, d.uid, d.prio, d.qseq, d.media_tries, d.deliver_by, d.expires_at)
+select d.id, d.room, d.uid, m.short_uid, m.source, coalesce(m.body, '') as body, m.media_sealed, d.media_tries,
+       d.prio = 2 as urgent, extract(epoch from least(d.deliver_by, d.expires_at) - t.now)::float8 as left
+from d join messages m using (uid), t order by d.prio desc, d.qseq";
+
+/// Whether anything waits for its pictures in these rooms.
+const AWAITED: &str = "
+select exists (
+  select 1 from unnest($1::text[]) r(room) cross join lateral (
+    select 1 from deliveries d where d.room = r.room and d.awaits_media and d.state in ('queued', 'scheduled', 'held')
+    limit 1) one)";
 
 /// What a picture that was uploaded once lies at is not overwritten: a second bringer's copy is not used.
 const NOTE: &str = "
@@ -102,8 +135,30 @@ gone as (
 update deliveries d set parts = jsonb_array_length($3), awaits_media = false, media_until = null, media_mark = null
 from d0 where d.id = d0.id returning d.id";
 
-pub(super) const STATEMENTS: &[Statement] =
-    &[("take_pictures", TAKE), ("note_picture", NOTE), ("known_pictures", KNOWN), ("ready_pictures", READY)];
+pub(super) const STATEMENTS: &[Statement] = &[
+    ("take_pictures", TAKE),
+    ("take_overdue_pictures", TAKE_OVERDUE),
+    ("awaited_pictures", AWAITED),
+    ("note_picture", NOTE),
+    ("known_pictures", KNOWN),
+    ("ready_pictures", READY),
+];
+
+fn errand(row: &Row) -> Result<Errand, StoreError> {
+    let left: f64 = row.try_get("left")?;
+    Ok(Errand {
+        delivery: row.try_get("id")?,
+        room: row.try_get("room")?,
+        uid: row.try_get("uid")?,
+        short_uid: row.try_get("short_uid")?,
+        source: row.try_get("source")?,
+        body: row.try_get("body")?,
+        media_sealed: row.try_get("media_sealed")?,
+        tries: row.try_get("media_tries")?,
+        urgent: row.try_get("urgent")?,
+        left: Duration::try_from_secs_f64(left.max(0.0)).unwrap_or_default(),
+    })
+}
 
 impl Store {
     /// Takes deliveries of these rooms whose pictures are to be brought, at most so many; nobody else does for `lease`.
@@ -117,22 +172,28 @@ impl Store {
         of_a_room: i64,
     ) -> Result<Vec<Errand>, StoreError> {
         let rows = self.rows(TAKE, &[&rooms, &at_most, &mark, &lease.as_secs_f64(), &of_a_room]).await?;
-        rows.iter()
-            .map(|r| {
-                let left: Option<f64> = r.try_get("deliver_in")?;
-                Ok(Errand {
-                    delivery: r.try_get("id")?,
-                    room: r.try_get("room")?,
-                    uid: r.try_get("uid")?,
-                    short_uid: r.try_get("short_uid")?,
-                    source: r.try_get("source")?,
-                    body: r.try_get("body")?,
-                    media_sealed: r.try_get("media_sealed")?,
-                    tries: r.try_get("media_tries")?,
-                    deliver_in: left.map(|s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or_default()),
-                })
-            })
-            .collect()
+        rows.iter().map(errand).collect()
+    }
+
+    /// Whether anything waits for its pictures in these rooms.
+    pub async fn awaits_pictures(&self, rooms: &[String]) -> Result<bool, StoreError> {
+        let rows = self.rows(AWAITED, &[&rooms]).await?;
+        rows.first().map_or(Ok(false), |row| Ok(row.try_get(0)?))
+    }
+
+    /// Takes deliveries of these rooms that have waited for their pictures for so long, an alarm or another, whoever
+    /// brings them; for `lease`.
+    pub async fn take_overdue_pictures(
+        &self,
+        rooms: &[String],
+        mark: Uuid,
+        urgent: Duration,
+        others: Duration,
+        lease: Duration,
+    ) -> Result<Vec<Errand>, StoreError> {
+        let (urgent, others, lease) = (urgent.as_secs_f64(), others.as_secs_f64(), lease.as_secs_f64());
+        let rows = self.rows(TAKE_OVERDUE, &[&rooms, &mark, &urgent, &others, &lease]).await?;
+        rows.iter().map(errand).collect()
     }
 
     /// Writes down what became of one picture. The address that it has: the first that it got, whoever brought it.

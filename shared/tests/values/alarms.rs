@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use talkback::source::{Reading, Unreadable, read};
 
-use crate::events::{Event, FALLBACK, message, names, reading};
+use crate::events::{Event, message, names, reading};
 
 /// Each alarm in `events/` and what the room is told of it.
 const SAID: [(&str, &str); 12] = [
@@ -83,7 +83,7 @@ const SAID: [(&str, &str); 12] = [
     ),
 ];
 
-const KEYS: [&str; 5] = [
+pub(crate) const KEYS: [&str; 5] = [
     "notification.ups",
     "notification.ups.onbattery",
     "notification.ups.battery_detached",
@@ -91,7 +91,7 @@ const KEYS: [&str; 5] = [
     "notification.failsafe-status",
 ];
 
-fn said(key: &str, body: Value) -> String {
+pub(crate) fn said(key: &str, body: Value) -> String {
     message(reading(key, false, body.to_string().as_bytes())).body.as_str().to_owned()
 }
 
@@ -118,17 +118,6 @@ fn no_alarm_is_forgotten() {
             assert!(SAID.iter().any(|(said, _)| *said == name), "{name} is in events/ and not in the table here");
         }
     }
-}
-
-#[test]
-fn an_alarm_without_a_uid_gets_the_one_that_its_door_gives_and_a_wrong_one_loses_nothing() {
-    for (uid, want) in [(json!(null), FALLBACK.to_string()), (json!("not a uid"), FALLBACK.to_string())] {
-        let body = json!({ "ups_name": "rack", "uid": uid }).to_string();
-        let alarm = message(reading("notification.ups.onbattery", false, body.as_bytes()));
-        assert_eq!((alarm.uid.given(), alarm.body.as_str()), (want.as_str(), "⚡ On battery: UPS rack"));
-    }
-    let own = json!({ "message_text": "x", "wbor_message_id": 42 }).to_string();
-    assert_eq!(message(reading("notification.wbor-endec", false, own.as_bytes())).uid.given(), "42");
 }
 
 #[test]
@@ -167,6 +156,18 @@ fn an_event_of_a_ups_that_we_do_not_know_is_said_by_its_name() {
 }
 
 #[test]
+fn a_test_of_the_alert_system_rings_and_every_other_event_alarms() {
+    for code in ["DMO", "NAT", "NPT", "NST", "RMT", "RWT"] {
+        assert_eq!(alert(json!({ "event": code })), format!("🔔 Emergency alert {code}"));
+        assert_eq!(alert(json!({ "event": code, "event_name": "A Test" })), "🔔 A Test", "{code}");
+    }
+    for code in ["TOR", "EAN", "NIC", "RWTX", "RW", ""] {
+        assert_eq!(alert(json!({ "event": code, "event_name": "No Test" })), "🚨 No Test", "{code}");
+    }
+    assert_eq!(alert(json!({ "event_name": "RWT" })), "🚨 RWT");
+}
+
+#[test]
 fn an_alert_says_what_it_can_of_its_time() {
     let when = |fields: Value| alert(fields).strip_prefix("🚨 Emergency alert").unwrap().trim().to_owned();
     for (fields, want) in [
@@ -200,7 +201,23 @@ fn an_alert_whose_fields_are_odd_says_the_others() {
     assert_eq!(alert(json!({ "sender": "KGYX/NWS" })), "🚨 Emergency alert\nFrom: KGYX/NWS");
     assert_eq!(alert(json!({ "raw_header": "ZCZC-" })), "🚨 Emergency alert\n\nZCZC-");
     assert_eq!(alert(json!("no header")), "🚨 Emergency alert\nno header");
-    assert_eq!(alert(json!(["no header"])), "🚨 Emergency alert");
+    assert_eq!(alert(json!(["no header", null, "at all"])), "🚨 Emergency alert\nno header\nat all");
+    let alerts = json!([null, "two of them", { "event": "TOR" }, { "event": "FFW" }]);
+    assert_eq!(alert(alerts), "🚨 Emergency alert TOR\ntwo of them");
+    for nothing in [json!([]), json!([[], null, " "]), json!(true)] {
+        assert_eq!(alert(nothing), "🚨 Emergency alert");
+    }
+}
+
+#[test]
+fn the_words_of_an_alert_may_come_in_a_list() {
+    let said = |words: Value| {
+        said("notification.wbor-endec", json!({ "message_text": words, "eas_data": { "raw_header": "ZCZC-" } }))
+    };
+    assert_eq!(said(json!(["Take cover.", null, " ", {}, "Now."])), "🚨 Emergency alert\n\nTake cover.\nNow.");
+    for none in [json!([]), json!([null, {}]), json!({}), json!(" ")] {
+        assert_eq!(said(none), "🚨 Emergency alert\n\nZCZC-");
+    }
 }
 
 #[test]
@@ -224,7 +241,17 @@ fn a_failsafe_whose_fields_are_odd_says_the_others() {
         said(json!({ "event_type": "health_check", "active_source": "A", "timestamp_utc": 1_795_201_500 })),
         "🔀 Studio failsafe: health check\nOn the air: source A\nAt: Fri Nov 20, 14:05 EST"
     );
-    assert_eq!(said(json!({ "current_pin_state": true })), "🔀 Studio failsafe");
+    for (state, words) in [
+        (json!(true), "HIGH"),
+        (json!(1), "HIGH"),
+        (json!(false), "LOW"),
+        (json!(0), "LOW"),
+        (json!(7), "7"),
+        (json!("Low"), "Low"),
+    ] {
+        assert_eq!(said(json!({ "current_pin_state": state })), format!("🔀 Studio failsafe\nPin: {words}"));
+    }
+    assert_eq!(said(json!({ "current_pin_state": [true] })), "🔀 Studio failsafe");
     assert_eq!(
         said(json!({ "active_source": "B", "details": { "playlist": [], "persona": { "name": "DJ Example" } } })),
         "🔀 On the air now: source B\nShow: DJ Example"

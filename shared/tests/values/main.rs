@@ -3,5 +3,6 @@
 mod alarms;
 mod compose;
 mod events;
+mod machines;
 mod payloads;
 mod sanitize;

@@ -270,6 +270,16 @@ fn the_record_of_a_numeric_uid_settles_the_message_of_the_source_that_it_names()
 }
 
 #[test]
+fn the_record_of_an_alarm_settles_the_alarm_of_the_key_that_it_names() {
+    for key in ["notification.ups.onbattery", "notification.wbor-endec", "notification.other"] {
+        let alarm = message(reading(key, false, br#"{"body": "x", "uid": "alarm-7"}"#));
+        let body = json!({ "text": "x", "uid": "alarm-7", "source": key, "code": 202 }).to_string();
+        assert_eq!(record(reading("source.groupme.msg", false, body.as_bytes())).uid, alarm.uid, "{key}");
+        assert_eq!(record(reading(key, true, body.as_bytes())).uid, alarm.uid, "{key}");
+    }
+}
+
+#[test]
 fn what_its_producer_already_sent_is_recorded_under_any_key() {
     let sent = record(read(Event::load("producer-already-sent").envelope()));
     assert_eq!((sent.kind, sent.source.as_str()), (RecordKind::Post, "source.standard"));

@@ -106,6 +106,44 @@ async fn a_shell_that_publishes_with_no_property_at_all_is_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alarm_with_the_number_of_a_user_or_an_odd_field_is_posted_each_time() {
+    let wire = Wire::open(example()).await;
+    for (key, ups) in [("notification.ups.onbattery", "UPS-2"), ("notification.ups.offbattery", "UPS-2")] {
+        let alarm = json!({ "ups_name": ups, "uid": 1000 });
+        for _ in 0..2 {
+            // The same in each second, but not the same message.
+            let apart = persistent().with_message_id(Uuid::new_v4().to_string().into());
+            wire.publish("wbor-ups", key, alarm.to_string().as_bytes(), apart).await;
+        }
+    }
+    let odd =
+        json!({ "body": ["odd"], "text": "Call Ada.", "priority": 7, "rooms": {}, "expires_at": "soon", "uid": [] });
+    wire.publish("wbor-ups", "notification.ups.onbattery", odd.to_string().as_bytes(), persistent()).await;
+    wire.station.lines(5).await;
+    let (on, back) = ("⚡ On battery: UPS-2", "🔌 Power is back: UPS-2");
+    assert_eq!(wire.station.said(), [on, on, back, back, "Call Ada."]);
+    assert!(wire.station.column("select reason from rejected").await.is_empty());
+    wire.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alarm_that_its_producer_posted_itself_is_settled_by_its_record() {
+    let wire = Wire::open(example()).await;
+    let key = "notification.ups.onbattery";
+    let record = json!({ "text": "On battery.", "source": key, "uid": "alarm-7", "bot_id": BOT, "code": 202 });
+    wire.publish(SOURCE, "source.groupme.msg", record.to_string().as_bytes(), persistent()).await;
+    for (uid, text) in [("alarm-7", "On battery."), ("alarm-8", "Still on battery.")] {
+        let alarm = json!({ "body": text, "uid": uid }).to_string();
+        wire.publish("wbor-ups", key, alarm.as_bytes(), persistent()).await;
+    }
+    wire.station.lines(1).await;
+    assert_eq!(wire.station.said(), ["Still on battery."]);
+    let calls = "select outcome || ' ' || status from api_calls order by id";
+    wire.station.until(calls, &["recorded 202", "posted 202"]).await;
+    wire.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_python_producer_records_what_it_posted_and_asks_for_what_it_did_not() {
     let wire = Wire::open(example()).await;
     let mut headers = FieldTable::default();

@@ -14,9 +14,10 @@ use super::{lines, runtime_api::RuntimeApi};
 use crate::{accounts, checkout, children::Child, operator, pids::Ledger, programs, progress::say};
 
 /// Each function, and how many of it run. One environment works on one event at a time: HTTP has several; a mapping
-/// from a queue has one, whatever is configured; the schedule has one.
+/// from a queue has one, whatever is configured; the schedule has one, and whoever invokes it by hand another: behind
+/// the first, which stays for its minute, both that call and the next minute's would wait too long.
 pub(super) const FUNCTIONS: [(&str, usize); 5] =
-    [("send", 4), ("groupme-callback", 2), ("rabbitmq-consumer", 1), ("dispatcher", 1), ("migrate", 1)];
+    [("send", 4), ("groupme-callback", 2), ("rabbitmq-consumer", 1), ("dispatcher", 2), ("migrate", 1)];
 
 /// How long after its death one is started again. Less, and one that dies at once would take a whole processor.
 const PAUSE: Duration = Duration::from_millis(300);

@@ -113,7 +113,7 @@ impl RuntimeApi {
             let (life, rest) = path.trim_start_matches('/').split_once('/').ok_or_else(damaged)?;
             let name = self.with(life, |life| life.function.clone()).ok_or_else(damaged)?;
             let path = format!("/.rt/{name}/{rest}");
-            let answer = if rest.ends_with("/invocation/next") {
+            let mut answer = if rest.ends_with("/invocation/next") {
                 let answer = self.ask(life, method, &path, &request)?;
                 if let Some(call) = answer.header("lambda-runtime-aws-request-id").map(str::to_owned) {
                     let since = Instant::now();
@@ -129,6 +129,10 @@ impl RuntimeApi {
                 }
                 self.pass_on(TcpStream::connect((Ipv4Addr::LOCALHOST, self.emulator))?, method, &path, &request)?
             };
+            // So the emulator says that its caller has gone meanwhile. Lambda tells a function nothing of that.
+            if rest.ends_with("/response") && answer.first.split(' ').nth(1) == Some("500") {
+                "HTTP/1.1 202 Accepted".clone_into(&mut answer.first);
+            }
             answer.write(&mut answers, &answer.first)?;
         }
         Ok(())
@@ -264,6 +268,9 @@ mod tests {
                 let accepted =
                     "HTTP/1.1 202 Accepted\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n".to_owned();
                 let asks = request.first.contains("/next");
+                let gone = request.first.contains("/left/");
+                let accepted =
+                    if gone { accepted.replace("202 Accepted", "500 Internal Server Error") } else { accepted };
                 stream.write_all(if asks { id } else { accepted }.as_bytes()).unwrap();
             }
         });
@@ -297,6 +304,20 @@ mod tests {
         assert!(api.busy(&life).is_none());
         api.end(&life);
         assert!(heard.try_recv().is_err(), "nobody waits, nobody is told");
+    }
+
+    #[test]
+    fn a_function_is_not_told_that_its_caller_has_gone() {
+        let (port, heard) = emulator("left");
+        let api = RuntimeApi::start(port).unwrap();
+        let life = api.begin("dispatcher");
+        let post = "POST /LIFE/2018-06-01/runtime/invocation/left/KIND HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}";
+        for (kind, status) in [("response", "202"), ("error", "500")] {
+            let answer = request(&api, &life, &post.replace("KIND", kind));
+            let answer = Message::read(&mut BufReader::new(answer)).unwrap().unwrap();
+            assert_eq!(answer.first.split(' ').nth(1), Some(status), "{kind}");
+            assert!(heard.recv_timeout(SOON).unwrap().contains("/invocation/left/"));
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use super::{
     functions::Functions,
     lines,
     options::Options,
+    pace,
     record::Addresses,
     settings::{Settings, Simulated, given},
 };
@@ -91,6 +92,7 @@ impl Station {
                 settings.set("GROUPME_API_URL", format!("{page}v3"));
                 settings.set("GROUPME_IMAGE_URL", page.trim_end_matches('/'));
                 settings.allow_pictures_of(&page)?;
+                tell_pace(&page, &simulated.bot_id, &settings.environment)?;
                 Some(page)
             }
             None if given("GROUPME_API_URL").is_none() => Some("https://web.groupme.com/".to_owned()),
@@ -343,6 +345,18 @@ fn program(built: &BTreeMap<String, PathBuf>, name: &str) -> Result<Command> {
     accounts::command(program, None, &checkout::root(), "TERM")
 }
 
+/// What is faster than its room's pace is a fault on the simulator's page.
+fn tell_pace(page: &str, bot_id: &str, environment: &BTreeMap<String, String>) -> Result<()> {
+    let Some(pace) = pace::of_bot(bot_id, environment) else { return Ok(()) };
+    let every = u64::try_from(pace.every.as_millis()).context("the room's pace is too long")?;
+    let order = json!({"bot_id": bot_id, "every": every, "burst": pace.burst}).to_string();
+    let answer = http::post(&format!("{page}_sim/pace"), &order, Duration::from_secs(5))?;
+    if answer.status != 204 {
+        bail!("the simulator does not take the room's pace: HTTP {}", answer.status);
+    }
+    Ok(())
+}
+
 fn invoke_migrate(functions_url: &str, patience: Duration) -> Result<()> {
     let url = format!("{functions_url}/2015-03-31/functions/migrate/invocations");
     let answer = http::post(&url, "{}", patience)?;
@@ -351,7 +365,9 @@ fn invoke_migrate(functions_url: &str, patience: Duration) -> Result<()> {
     }
     let said: Option<Value> = serde_json::from_str(&answer.body).ok();
     let why = said.as_ref().and_then(|said| said.get("errorMessage")?.as_str()).unwrap_or("no reason given");
-    bail!("migrate answers HTTP {}: {why}", answer.status)
+    // A checkout that went back, or to another branch, meets what the one before left.
+    let hint = if why.contains("holds other migrations") { "; --fresh begins with empty data" } else { "" };
+    bail!("migrate answers HTTP {}: {why}{hint}", answer.status)
 }
 
 fn answers(url: &str) -> Result<()> {

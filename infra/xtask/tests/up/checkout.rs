@@ -95,6 +95,14 @@ impl Checkout {
         fs::set_permissions(cargo, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// Says something else in the configuration.
+    pub(crate) fn configure(&self, said: &str, instead: &str) {
+        let file = self.root.join("infra/talkback.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(said), "the example does not say {said}");
+        fs::write(file, text.replace(said, instead)).unwrap();
+    }
+
     pub(crate) fn record_file(&self) -> PathBuf {
         self.root.join("target/talkback/up.json")
     }
