@@ -93,8 +93,9 @@ async fn pictures_alone_are_closed_by_a_line_with_their_uid() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_after_waits_for_the_pictures_before_it_and_an_alarm_does_not() {
     let gallery = Gallery::open().await;
-    let media = "timeout = \"10s\"\npatience = \"10s\"";
-    let mut station = Station::with(with_gallery(&gallery, media)).await;
+    let setup = with_gallery(&gallery, "timeout = \"10s\"\npatience = \"10s\"");
+    let lanes = "stay_unknown_deadline = \"30s\"".to_owned();
+    let mut station = Station::with(Setup { lanes, ..setup }).await;
     station.start_dispatcher();
     let look = standard(&uid(), "look", &[gallery.url("gated.gif")]);
     station.take_in(&[look, standard(&uid(), "after it", &[])]).await;
