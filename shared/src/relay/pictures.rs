@@ -54,28 +54,39 @@ impl Relay {
             });
         };
         let mut running = FuturesUnordered::new();
+        let finished = |done: Result<bool, StoreError>| match done {
+            Ok(true) => drop(news.send(News::Ready)),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "pictures are brought again later");
+            }
+        };
         loop {
             let may_begin = self.may_begin(budget);
-            if may_begin && running.len() < ERRANDS {
-                match self.errands(budget, ERRANDS - running.len()).await {
-                    Ok((mark, errands)) => {
-                        running.extend(errands.into_iter().map(|errands| self.run_errands(errands, mark, true)));
-                    }
-                    Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "pictures wait"),
-                }
-            }
             if running.is_empty() && !may_begin {
                 return false;
             }
+            let room = ERRANDS - running.len().min(ERRANDS);
+            let next = async { if may_begin && room > 0 { Some(self.errands(budget, room).await) } else { None } };
+            let mut next = std::pin::pin!(next);
+            // Who runs is polled also while more are looked for: they hold connections that everybody waits for.
+            let found = loop {
+                tokio::select! {
+                    found = &mut next => break found,
+                    Some(done) = running.next(), if !running.is_empty() => finished(done),
+                }
+            };
+            match found {
+                Some(Ok((mark, errands))) => {
+                    running.extend(errands.into_iter().map(|errands| self.run_errands(errands, mark, true)));
+                }
+                Some(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "pictures wait"),
+                None => {}
+            }
             tokio::select! {
-                Some(done) = running.next(), if !running.is_empty() => match done {
-                    Ok(true) => drop(news.send(News::Ready)),
-                    Ok(false) => {}
-                    Err(error) => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "pictures are brought again later");
-                    }
-                },
+                Some(done) = running.next(), if !running.is_empty() => finished(done),
                 () = sleep(poll.min(budget.remaining())), if may_begin => {}
+                else => {}
             }
         }
     }
