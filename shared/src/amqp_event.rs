@@ -39,6 +39,12 @@ pub mod header {
     pub const DELIVER_BY: &str = "deliver_by";
     /// On a record of our own calls: the proof that it is ours, so that it is ignored when it comes back.
     pub const RECORD: &str = "x-talkback-record";
+    /// The place in the order of what was put aside while the database was away: a number that grows.
+    pub const ASIDE: &str = "x-talkback-aside";
+    /// On what Talkback publishes to itself while the database is away: what it is.
+    pub const OWN: &str = "x-talkback-own";
+    /// And the proof that Talkback said so.
+    pub const OWN_PROOF: &str = "x-talkback-own-proof";
     /// Set on a reply: the sender is banned, and nothing was posted.
     pub const BANNED: &str = "x-banned";
     /// Marks a probe of the way through the stamp; holds its id.

@@ -36,6 +36,11 @@ impl Line {
         Some(Self { json: json.clone(), group, id })
     }
 
+    /// As it came.
+    pub(crate) fn json(&self) -> &Value {
+        &self.json
+    }
+
     /// The group.
     #[must_use]
     pub fn group(&self) -> &str {

@@ -5,17 +5,25 @@
 //! redelivered batch, a retry, a scheduled send, a throttled backlog, a replay and a chat reply are one mechanism.
 pub mod accept;
 mod answer;
+pub mod aside;
+mod attempt;
 pub mod batch;
 mod dead;
+mod direct;
 pub mod dispatch;
 mod lane;
+mod outage;
+mod own;
 pub mod pause;
 mod pictures;
 pub mod plan;
 mod publish;
+pub mod sent;
+mod settle;
 mod strike;
 mod tell;
 pub mod tend;
+pub mod unrecorded;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +52,7 @@ pub struct Relay {
     /// How the names of picture servers are looked up.
     pub names: Names,
     synced: Arc<OnceCell<()>>,
+    outage: Arc<outage::Outage>,
 }
 
 /// Why a relay cannot be made.
@@ -97,6 +106,7 @@ impl Relay {
             function,
             names: Names::system(),
             synced: Arc::new(OnceCell::new()),
+            outage: Arc::default(),
         })
     }
 

@@ -165,7 +165,16 @@ fn the_headers_are_called_as_the_code_calls_them() {
     };
     let set = |names: &[&str]| -> BTreeSet<String> { names.iter().map(|name| (*name).to_owned()).collect() };
     let producers = [header::ALREADY_SENT, header::DELIVER_BY];
-    let ours = [header::ROUTING_KEY, header::SOURCE_EXCHANGE, header::STAMP_TIME, header::UID, header::DEAD_COUNT];
+    let ours = [
+        header::ROUTING_KEY,
+        header::SOURCE_EXCHANGE,
+        header::STAMP_TIME,
+        header::UID,
+        header::DEAD_COUNT,
+        header::ASIDE,
+        header::OWN,
+        header::OWN_PROOF,
+    ];
     assert_eq!(named("producersHeaders"), set(&producers));
     assert_eq!(named("ourHeaders"), set(&[producers.as_slice(), &ours].concat()));
     assert_eq!(named("recordHeaders"), set(&[header::RECORD]));

@@ -4,6 +4,7 @@
 
 mod answers;
 mod asyncapi;
+mod by_hand;
 mod callback;
 mod events;
 mod front_end;
@@ -16,6 +17,7 @@ mod migrations;
 mod old_faults;
 mod openapi;
 mod order;
+mod outages;
 mod outside_logger;
 mod outside_logger_trouble;
 mod payloads;

@@ -1,7 +1,7 @@
 //! Each payload form from a real broker to the room: every AMQP event in `events/` is published as its program does,
 //! and what becomes of it is what the table here says.
 mod producers;
-mod wire;
+pub mod wire;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -259,7 +259,9 @@ impl Seen {
 
     /// When nothing is under way any more.
     async fn settled(wire: &Wire) -> Self {
-        let work = "select state from deliveries where state in ('queued', 'sending', 'scheduled', 'held')";
+        // A callback may be there before the answer to the call.
+        let work = "select state from deliveries where state in ('queued', 'sending', 'scheduled', 'held')
+                    union all select outcome from api_calls where outcome = 'unknown'";
         let end = Instant::now() + PATIENCE;
         let mut look = interval(Duration::from_millis(10));
         while let [state, ..] = wire.column(work).await.as_slice() {

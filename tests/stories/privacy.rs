@@ -37,11 +37,11 @@ const PRIVATE: [&str; 9] = [NUMBER, NAME, PLACE, MEDIA, MEMBERS_NAME, MEMBERS_WO
 const SECRETS: [&str; 7] = [BOT, FOREIGN_BOT, TOKEN, MEMBER, PASSWORD, FRONT_DOOR, "CQkJCQkJ"];
 
 #[derive(Clone, Default)]
-struct Capture(Arc<Mutex<Vec<u8>>>);
+pub struct Capture(Arc<Mutex<Vec<u8>>>);
 
 impl Capture {
     /// Hears what this thread logs at its most talkative, until what it gives is dropped.
-    fn listen(&self) -> (tracing::subscriber::DefaultGuard, tracing::Dispatch) {
+    pub fn listen(&self) -> (tracing::subscriber::DefaultGuard, tracing::Dispatch) {
         let writer = self.clone();
         let layer = telemetry::layer("stories", EnvFilter::new("trace"), move || writer.clone());
         // Where there is only one subscriber, tracing asks the thread that first comes by whether a line is wanted, and
@@ -50,7 +50,7 @@ impl Capture {
         (tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)), other)
     }
 
-    fn heard(&self) -> String {
+    pub fn heard(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }

@@ -21,6 +21,8 @@ pub struct Setup {
     pub vars: Vec<(&'static str, String)>,
     /// Whether the room's lines come back by callback.
     pub callbacks: bool,
+    /// A migrated database on a server of the story's own.
+    pub database: Option<String>,
     /// Bots beside the first.
     pub bots: Vec<(String, String)>,
 }
@@ -32,6 +34,7 @@ impl Default for Setup {
             lanes: String::new(),
             vars: Vec::new(),
             callbacks: true,
+            database: None,
             bots: Vec::new(),
         }
     }

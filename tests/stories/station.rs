@@ -84,7 +84,10 @@ impl Station {
 
     pub async fn with(setup: Setup) -> Self {
         talkback::tls::install_ring();
-        let database_url = new_database().await;
+        let database_url = match setup.database {
+            Some(url) => url,
+            None => new_database().await,
+        };
         let mut bots =
             vec![Bot { bot_id: BOT.into(), group_id: GROUP.into(), name: "Talkback".into(), callback_url: None }];
         bots.extend(setup.bots.iter().map(|(bot, group)| Bot {

@@ -5,6 +5,7 @@ mod door;
 use std::time::Duration;
 
 use lambda_http::{Body, Request, RequestExt as _, Response};
+use talkback::chat::Line;
 use talkback::relay::Relay;
 use talkback::relay::dispatch::{Budget, end_of};
 use talkback::store::StoreError;
@@ -14,6 +15,9 @@ pub use door::Refusal;
 
 /// How long storing a line may take.
 const PATIENCE: Duration = Duration::from_millis(900);
+
+/// How long the broker may take with a line that could not be stored.
+const ASIDE: Duration = Duration::from_millis(1500);
 
 /// How long an answer is posted here, where no dispatcher is at work.
 const BUDGET: Duration = Duration::from_millis(500);
@@ -41,7 +45,7 @@ pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
             // work anyway posts within a second. Only where there is none is it done here.
             if alone {
                 let end = request.lambda_context_ref().and_then(|context| end_of(context.deadline()));
-                if let Err(error) = relay.dispatch(&Budget::door(BUDGET, end, rooms)).await {
+                if let Err(error) = relay.hasty().dispatch(&Budget::door(BUDGET, end, rooms)).await {
                     tracing::warn!(error = &error as &dyn std::error::Error, "posting is left to the dispatcher");
                 }
             }
@@ -49,11 +53,16 @@ pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
         }
         Ok(Err(error)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "line not stored");
-            door::answer(503)
+            put_aside(relay, &line).await
         }
         Err(_) => {
             tracing::error!("line not stored in time");
-            door::answer(503)
+            put_aside(relay, &line).await
         }
     }
+}
+
+/// The line is heard when the database is back; where the broker does not take it either, GroupMe asks again.
+async fn put_aside(relay: &Relay, line: &Line) -> Response<Body> {
+    door::answer(if relay.keep_line(line, ASIDE).await { 200 } else { 503 })
 }

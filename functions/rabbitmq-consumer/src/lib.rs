@@ -1,5 +1,6 @@
 //! Messages from Amazon MQ: each record is settled, accepted or kept; then what is due is posted for a second. There
-//! is one environment per mapping: while it drained a diary, an alarm would lie unaccepted.
+//! is one environment per mapping: while it drained a diary, an alarm would lie unaccepted. With the database away,
+//! alarms are posted from here, and everything else is put back on the broker for a while.
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,7 +24,7 @@ pub enum ConsumerError {
     Store(#[source] StoreError),
 }
 
-/// Takes in one batch. Returns once each record of it is stored; what dispatch did makes no difference.
+/// Takes in one batch. Returns once each record of it is stored, in the database or on the broker; what dispatch did makes no difference.
 ///
 /// # Errors
 /// The event is another service's, or a record could be stored nowhere: the whole batch comes again.
@@ -31,13 +32,20 @@ pub async fn handle(relay: &Relay, event: LambdaEvent<Value>) -> Result<Value, C
     let end = end_of(event.context.deadline());
     let batch = read_event(&event.payload)?;
     let records = batch.len();
-    relay.wake().await.map_err(ConsumerError::Store)?;
-    let counts = relay.take_in(batch, Timestamp::now()).await.map_err(ConsumerError::Store)?;
-    let (messages, settled, rejected, ignored) =
-        (counts.outcomes.len(), counts.records, counts.rejected, counts.ignored);
-    tracing::info!(records, messages, settled, rejected, ignored, "batch accepted");
-    if let Err(error) = relay.dispatch(&Budget::door(BUDGET, end, relay.room_names())).await {
+    let received = relay.receive(batch, Timestamp::now(), end).await.map_err(ConsumerError::Store)?;
+    let (counts, posted, aside) = (received.counts, received.posted, received.aside);
+    let (messages, settled, lines, rejected, ignored) =
+        (counts.outcomes.len(), counts.records, counts.lines, counts.rejected, counts.ignored);
+    tracing::info!(records, messages, settled, lines, rejected, ignored, posted, aside, "batch taken in");
+    let told = json!({
+        "records": records, "messages": messages, "settled": settled, "rejected": rejected, "posted": posted,
+        "aside": aside,
+    });
+    if received.down {
+        return Ok(told);
+    }
+    if let Err(error) = relay.hasty().dispatch(&Budget::door(BUDGET, end, relay.room_names())).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "posting is left to the dispatcher");
     }
-    Ok(json!({ "records": records, "messages": messages, "settled": settled, "rejected": rejected }))
+    Ok(told)
 }

@@ -15,7 +15,7 @@ use talkback::send_key;
 
 use crate::answer;
 use crate::problem::Problem;
-use crate::take_in::{not_stored, take_in};
+use crate::take_in::take_in;
 
 use bot_post::BotPost;
 use fields::Fields;
@@ -41,7 +41,6 @@ pub(crate) async fn post(relay: &Relay, request: &Request) -> Result<Response<Bo
         Problem::field(StatusCode::FORBIDDEN, "bot_id", "is a key that may use no source of messages from here")
     })?;
     let message = said.message(source, request.headers())?;
-    relay.wake().await.map_err(not_stored)?;
     take_in(relay, request, key, message, fields.raw()).await?;
     Ok(answer::empty(StatusCode::ACCEPTED))
 }

@@ -5,7 +5,7 @@ use lambda_http::{Body, Request, Response};
 use serde::Serialize;
 use serde_json::Value;
 use talkback::delivery::DeliveryState;
-use talkback::message::Message;
+use talkback::message::{Message, Uid};
 use talkback::relay::Relay;
 use talkback::relay::accept::Outcome;
 use talkback::store::look_up::Found;
@@ -30,11 +30,20 @@ pub(crate) struct Stored {
     /// Where the message stands: its verdict, or the state of its delivery that is least far.
     #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::message_state"))]
     state: String,
-    /// One for each room.
+    /// One for each room; none while the database is away.
     deliveries: Vec<StoredDelivery>,
     /// Whether it had been taken in before: nothing is posted again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     duplicate: bool,
+    /// False for an alarm that is in its rooms while no record of it could be made: the database and the broker are away.
+    /// Do not send it again.
+    #[serde(skip_serializing_if = "is_recorded")]
+    recorded: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_recorded(recorded: &bool) -> bool {
+    *recorded
 }
 
 /// What is on its way to one room.
@@ -67,12 +76,13 @@ pub(crate) async fn post(relay: &Relay, request: &Request) -> Result<Response<Bo
     let Asked { message, named } = message::read(asked, document, request.headers(), &relay.settings.media.allow)?;
     key::may_send(key, &message)?;
     check_rooms(relay, &message)?;
-    relay.wake().await.map_err(not_stored)?;
     check_expiry(relay, &message, named).await?;
     let new = if key.ok200 { StatusCode::OK } else { StatusCode::ACCEPTED };
     let (status, stored) = match take_in(relay, request, key, message, raw).await? {
         Taken::New(found) => (new, Stored::of(&found)),
         Taken::Unread(outcome) => (new, Stored::planned(&outcome)),
+        Taken::Unstored { uid, recorded: true } => (new, Stored::elsewhere(&uid, DeliveryState::Queued, true)),
+        Taken::Unstored { uid, .. } => (StatusCode::OK, Stored::elsewhere(&uid, DeliveryState::Sent, false)),
         Taken::Repeat(found) => (StatusCode::OK, Stored { duplicate: true, ..Stored::of(&found) }),
     };
     Ok(answer::json(status, &stored))
@@ -111,6 +121,19 @@ impl Stored {
             state: look_up::state(found).to_owned(),
             deliveries: found.deliveries.as_array().into_iter().flatten().map(delivery).collect(),
             duplicate: false,
+            recorded: true,
+        }
+    }
+
+    /// As far as is known while the database is away.
+    fn elsewhere(uid: &Uid, state: DeliveryState, recorded: bool) -> Self {
+        Self {
+            uid: uid.given().to_owned(),
+            short_uid: uid.short().to_owned(),
+            state: state.as_str().to_owned(),
+            deliveries: Vec::new(),
+            duplicate: false,
+            recorded,
         }
     }
 
@@ -129,6 +152,7 @@ impl Stored {
             state: state.to_owned(),
             deliveries: outcome.deliveries.iter().map(delivery).collect(),
             duplicate: false,
+            recorded: true,
         }
     }
 }

@@ -5,11 +5,12 @@ use lambda_http::http::StatusCode;
 use lambda_http::{Request, RequestExt as _};
 use serde_json::Value;
 use talkback::delivery::Verdict;
-use talkback::message::Message;
+use talkback::message::{Message, Uid};
 use talkback::relay::Relay;
 use talkback::relay::accept::Outcome;
 use talkback::relay::dispatch::{Budget, end_of};
 use talkback::relay::plan::{Door, Offer};
+use talkback::relay::sent::Took;
 use talkback::send_key::SendKey;
 use talkback::store::StoreError;
 use talkback::store::look_up::Found;
@@ -34,12 +35,14 @@ pub(crate) enum Taken {
     Unread(Outcome),
     /// It was taken in before, and stands so now.
     Repeat(Found),
+    /// The database is away: it is on the broker, or, if not `recorded`, in its rooms and nowhere else.
+    Unstored { uid: Uid, recorded: bool },
 }
 
 /// Takes a message in. `raw` is as it came, without secrets, for a person to see should it be refused.
 ///
 /// # Errors
-/// What is no 2xx; of these only a source without a route leaves something stored. The relay must be awake.
+/// What is no 2xx; of these only a source without a route leaves something stored.
 pub(crate) async fn take_in(
     relay: &Relay,
     request: &Request,
@@ -58,7 +61,16 @@ pub(crate) async fn take_in(
         route: None,
         raw,
     };
-    let outcome = relay.accept(&[offer]).await.map_err(not_stored)?.pop().ok_or_else(Problem::unavailable)?;
+    let end = request.lambda_context_ref().and_then(|context| end_of(context.deadline()));
+    let before_end = end.and_then(|end| end.checked_sub(MARGIN));
+    let outcome = match relay.take_one(offer, before_end).await.map_err(not_stored)? {
+        Took::Stored(outcome) => outcome,
+        unstored => {
+            let recorded = matches!(unstored, Took::Queued);
+            tracing::info!(uid = uid.key(), source = source.as_str(), key = key.name, recorded, "taken in unstored");
+            return Ok(Taken::Unstored { uid, recorded });
+        }
+    };
     let verdict = outcome.verdict.as_str();
     tracing::info!(
         uid = uid.key(),
@@ -78,10 +90,7 @@ pub(crate) async fn take_in(
             }
             Ok(Taken::Repeat(found))
         }
-        _ => {
-            let end = request.lambda_context_ref().and_then(|context| end_of(context.deadline()));
-            Ok(first_post(relay, &outcome, end).await.map_or(Taken::Unread(outcome), Taken::New))
-        }
+        _ => Ok(first_post(&relay.hasty(), &outcome, end).await.map_or(Taken::Unread(outcome), Taken::New)),
     }
 }
 

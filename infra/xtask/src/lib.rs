@@ -11,6 +11,7 @@ pub mod install;
 mod interrupt;
 pub mod key;
 pub mod openapi;
+pub mod operator;
 pub mod pids;
 pub mod ports;
 pub mod programs;

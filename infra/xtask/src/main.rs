@@ -3,15 +3,17 @@
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail};
-use xtask::{demo, key, openapi, progress, publish, test, up};
+use xtask::{demo, key, openapi, operator, progress, publish, test, up};
 
 /// A word after `cargo xtask`, how to go on, and what it does.
-const COMMANDS: [(&str, &str, &str); 6] = [
+const COMMANDS: [(&str, &str, &str); 8] = [
     ("up", up::USAGE, "the whole relay on this machine"),
     ("test", test::USAGE, "everything that is checked, on servers of its own"),
     ("demo", demo::USAGE, "one of everything that can arrive, sent to what `up` runs"),
     ("publish", publish::USAGE, "publishes a message to the broker of what `up` runs"),
     ("key", key::USAGE, "makes a key for POST /send and POST /v3/bots/post"),
+    ("replay", operator::REPLAY, "sends again what failed, expired, was withdrawn or is unconfirmed"),
+    ("import", operator::IMPORT, "records what only a log tells of alarms that were posted while all else was down"),
     ("openapi", openapi::USAGE, "makes infra/openapi.yaml anew from the types"),
 ];
 
@@ -53,6 +55,7 @@ fn run(command: &str, arguments: &[String]) -> Result<()> {
         "demo" => demo::run(arguments),
         "publish" => publish::run(arguments),
         "key" => key::run(arguments),
+        "replay" | "import" => operator::run(command, arguments),
         "openapi" => openapi::run(arguments),
         _ => bail!("the word after `cargo xtask` must be one of those above\n{}", all()),
     }

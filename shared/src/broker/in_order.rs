@@ -42,10 +42,21 @@ impl Broker {
     /// Publishes persistent messages one after the other and waits for the broker's word for each. Nobody need be bound
     /// to the exchange: what no queue takes is dropped and confirmed. A lost connection is not tried again.
     pub async fn publish_in_order(&self, exchange: &str, messages: &[Outgoing]) -> Published {
+        self.send_all(exchange, messages, false).await
+    }
+
+    /// Puts persistent messages into queues (each one's key is the queue's name), in order, and waits for the broker's
+    /// word for each. Where a queue is missing none counts as confirmed: lapin gives a returned message to whichever
+    /// confirm comes next. A lost connection is not tried again.
+    pub async fn put_in_order(&self, messages: &[Outgoing]) -> Published {
+        self.send_all("", messages, true).await
+    }
+
+    async fn send_all(&self, exchange: &str, messages: &[Outgoing], mandatory: bool) -> Published {
         let mut fates = vec![Fate::Unsent; messages.len()];
         let outcome = match self.lease().await {
             Ok(leased) => {
-                let sent = self.send_in_order(&leased, exchange, messages, &mut fates).await;
+                let sent = self.send_in_order(&leased, exchange, messages, mandatory, &mut fates).await;
                 self.settle(leased, sent).await
             }
             Err(error) => Err(error),
@@ -63,6 +74,7 @@ impl Broker {
         leased: &Leased,
         exchange: &str,
         messages: &[Outgoing],
+        mandatory: bool,
         fates: &mut [Fate],
     ) -> Result<(), BrokerError> {
         let (limit, during) = (self.limits.answer, "publishing");
@@ -72,7 +84,7 @@ impl Broker {
         let mut waiting = Vec::with_capacity(messages.len());
         for (message, fate) in messages.iter().zip(&mut *fates) {
             let (key, properties) = (short("key", message.key)?, message.props.to_amqp()?);
-            let options = BasicPublishOptions::default();
+            let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
             let sending = leased.channel.basic_publish(exchange.clone(), key, options, &message.body, properties);
             *fate = Fate::Unanswered;
             match within(limit, during, failed, sending).await {
@@ -84,9 +96,14 @@ impl Broker {
             }
         }
         // What was sent may have been taken, though sending more failed.
-        for (confirm, fate) in waiting.into_iter().zip(fates) {
+        let mut returned = false;
+        for (confirm, fate) in waiting.into_iter().zip(fates.iter_mut()) {
             let error = match within(limit, during, failed, confirm).await {
-                Ok(Confirmation::Ack(_)) => {
+                Ok(Confirmation::Ack(Some(_))) => {
+                    returned = true;
+                    BrokerError::Unroutable
+                }
+                Ok(Confirmation::Ack(None)) => {
                     *fate = Fate::Confirmed;
                     continue;
                 }
@@ -102,6 +119,9 @@ impl Broker {
             if silent {
                 break;
             }
+        }
+        if returned {
+            fates.iter_mut().filter(|fate| **fate == Fate::Confirmed).for_each(|fate| *fate = Fate::Unanswered);
         }
         outcome
     }

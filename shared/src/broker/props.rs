@@ -84,6 +84,11 @@ impl Props {
         if delivery.already_sent() {
             put(header::ALREADY_SENT, HeaderValue::Bool(true));
         }
+        for name in [header::OWN, header::OWN_PROOF] {
+            if let Some(told) = delivery.headers.text(name) {
+                put(name, HeaderValue::Text(told));
+            }
+        }
         if dead_count > 0 {
             put(header::DEAD_COUNT, HeaderValue::Int(dead_count.into()));
         }
@@ -92,8 +97,10 @@ impl Props {
             reply_to: delivery.reply_to.clone(),
             correlation_id: delivery.correlation_id.clone(),
             message_id: delivery.message_id.clone(),
+            // A producer's patience is counted from when it published, by its own clock.
+            timestamp: delivery.timestamp.as_deref().and_then(crate::amqp_event::read_moment),
             headers,
-            ..Self::default()
+            expiration: None,
         }
     }
 

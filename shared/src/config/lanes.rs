@@ -40,7 +40,7 @@ pub struct Lanes {
     pub lanes: u32,
     /// How long the database may take over one statement.
     pub statement_timeout: Duration,
-    /// How long what lies in the queue `talkback.retry` waits there.
+    /// How long what could not be stored waits in the queue `talkback.retry`.
     pub retry_ttl: Duration,
 }
 

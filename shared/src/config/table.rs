@@ -11,7 +11,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     (
         "AMQP_URL",
         "RabbitMQ, with user and password: `amqps://user:password@host/%2f`",
-        "no replies to producers, no records for a logger, and dead letters stay where they are",
+        "no replies to producers, no records for a logger, dead letters stay where they are, and nowhere to put messages while Postgres is down",
     ),
     (
         "TALKBACK_CONFIG",

@@ -1,4 +1,5 @@
 //! Accept: the yes of every door. When it has returned `Ok`, each message is in Postgres with a verdict.
+use std::borrow::Borrow;
 use std::collections::HashMap;
 
 use base64::Engine as _;
@@ -65,7 +66,8 @@ impl Relay {
     ///
     /// # Errors
     /// The database is unavailable, also when asked again: nothing is known to be stored.
-    pub async fn accept(&self, offers: &[Offer]) -> Result<Vec<Outcome>, StoreError> {
+    pub async fn accept<O: Borrow<Offer> + Sync>(&self, offers: &[O]) -> Result<Vec<Outcome>, StoreError> {
+        let offers: &[&Offer] = &offers.iter().map(Borrow::borrow).collect::<Vec<_>>();
         let mut outcomes: Vec<Option<Outcome>> = vec![None; offers.len()];
         let mut entries: Vec<Entry> = Vec::with_capacity(offers.len());
         let mut first: HashMap<String, usize> = HashMap::new();
@@ -76,7 +78,8 @@ impl Relay {
             // A uid may stand in a statement once: repeats in a batch are judged here.
             if let Some(&earlier) = first.get(offer.message.uid.key()) {
                 let entry = &mut entries[earlier];
-                let same = entry.hash == hash;
+                let foreign = offer.door == Door::Http && offers[entry.index].sent_by != offer.sent_by;
+                let same = entry.hash == hash && !foreign;
                 if same && plan.answer && !entry.plan.answer {
                     entry.json = self.entry(offer, &plan, &hash);
                     entry.plan = plan;
@@ -111,7 +114,7 @@ impl Relay {
     async fn store_chunk(
         &self,
         chunk: &[Entry],
-        offers: &[Offer],
+        offers: &[&Offer],
         mark: &str,
         outcomes: &mut [Option<Outcome>],
     ) -> Result<(), StoreError> {
@@ -120,13 +123,16 @@ impl Relay {
             let batch = Value::Array(part.iter().map(|e| e.json.clone()).collect());
             let stored = match self.store.accept(&batch, mark).await {
                 // Down is not failed: it may have committed. Asked again on a new connection, with the same mark.
-                Err(StoreError::Unavailable(_)) => self.store.accept(&batch, mark).await,
+                Err(StoreError::Unavailable(_)) => {
+                    self.store.forget_connections();
+                    self.store.accept(&batch, mark).await
+                }
                 other => other,
             };
             match stored {
                 Ok(rows) => {
                     for (entry, row) in part.iter().zip(rows) {
-                        let offer = &offers[entry.index];
+                        let offer = offers[entry.index];
                         let foreign = offer.door == Door::Http && row.sent_by != offer.sent_by;
                         outcomes[entry.index] = Some(if row.planned {
                             planned(offer.message.uid.clone(), &entry.plan)
@@ -143,7 +149,7 @@ impl Relay {
                 }
                 Err(error) if error.is_bad_input() => {
                     let entry = &part[0];
-                    let offer = &offers[entry.index];
+                    let offer = offers[entry.index];
                     self.keep(offer, "refused_by_database", error.to_string()).await?;
                     outcomes[entry.index] = Some(Outcome {
                         uid: offer.message.uid.clone(),
@@ -159,14 +165,14 @@ impl Relay {
     }
 
     /// Over RabbitMQ nobody is there to be told of a reused uid: it is kept.
-    async fn keep_conflicts(&self, offers: &[Offer], outcomes: &[Outcome]) -> Result<(), StoreError> {
+    async fn keep_conflicts(&self, offers: &[&Offer], outcomes: &[Outcome]) -> Result<(), StoreError> {
         for (offer, _) in offers.iter().zip(outcomes).filter(|(o, out)| o.door == Door::RabbitMq && out.is_conflict()) {
             self.keep(offer, "uid_reused", "uid: stands for another content already".to_owned()).await?;
         }
         Ok(())
     }
 
-    async fn keep(&self, offer: &Offer, reason: &'static str, detail: String) -> Result<(), StoreError> {
+    pub(super) async fn keep(&self, offer: &Offer, reason: &'static str, detail: String) -> Result<(), StoreError> {
         let raw = if offer.raw.is_empty() { offer.message.content() } else { offer.raw.clone() };
         let source = offer.message.source.as_str();
         let name = [source.as_bytes(), offer.message.uid.key().as_bytes(), &raw].concat();

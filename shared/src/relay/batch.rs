@@ -1,17 +1,17 @@
 //! A batch from RabbitMQ: each record is read, then settled, accepted or kept; none harms its neighbours.
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use secrecy::ExposeSecret as _;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Relay;
 use super::accept::Outcome;
-use super::plan::{Door, Offer, ReplyTo};
+use super::attempt::Attempt;
+use super::direct::Told;
+use super::own::Own;
+use super::plan::{Door, Offer, ReplyTo, is_urgent};
+use super::settle::{Settled, settled_of};
 use crate::amqp_event::{self, Delivery, Record as AmqpRecord};
 use crate::chat::Line;
-use crate::message::{Message, Record, RecordKind, Uid};
+use crate::message::{Message, Uid};
 use crate::route::{Action, RoutingKey};
 use crate::source::{self, Envelope, Reading, Unreadable};
 use crate::store::StoreError;
@@ -20,39 +20,75 @@ use crate::text::Text;
 /// What became of a batch.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Messages, with their verdicts.
-    pub outcomes: Vec<Outcome>,
+    /// Messages by their places in what was read, with their verdicts.
+    pub outcomes: Vec<(usize, Outcome)>,
     /// Calls that producers recorded.
     pub records: usize,
+    /// Lines said in a room that were heard while the database was away.
+    pub lines: usize,
     /// Records that could not be read.
     pub rejected: usize,
     /// Records of our own calls that came back: nothing of them is stored.
     pub ignored: usize,
 }
 
+/// A record of the batch, and whether it is stored.
+pub(super) struct Entry {
+    /// As it came.
+    pub(super) record: AmqpRecord,
+    /// Its routing key, if anything tells it.
+    pub(super) key: Option<RoutingKey>,
+    /// The uid for a payload that names none.
+    pub(super) uid: Uuid,
+    /// What it turned out to be.
+    pub(super) item: Item,
+    /// It is in the database, or on the broker.
+    pub(super) stored: bool,
+    /// Its place among what was put aside.
+    pub(super) place: Option<i64>,
+    /// Not to be stored before others that were put aside.
+    pub(super) waits: bool,
+}
+
 /// What a record of the batch turned out to be.
-enum Item {
+pub(super) enum Item {
     Offer(Box<Offer>),
-    Settled(Settled),
-    Rejected {
-        id: Uuid,
-        source: Option<String>,
-        reason: &'static str,
-        detail: String,
-        raw: Vec<u8>,
-        asker: Option<Asker>,
+    /// Posted without the database, and only to be recorded.
+    Posted {
+        offer: Box<Offer>,
+        told: Vec<Told>,
     },
+    /// Begun without the database, and to be ended so.
+    Held {
+        offer: Box<Offer>,
+        told: Vec<Told>,
+    },
+    Settled(Vec<Settled>),
+    Line(Box<Line>),
+    Attempt(Box<Attempt>),
+    Rejected(Box<Rejected>),
+}
+
+/// What cannot be read, and who waits for an answer about it.
+pub(super) struct Rejected {
+    id: Uuid,
+    source: Option<String>,
+    reason: &'static str,
+    detail: String,
+    raw: Vec<u8>,
+    asker: Option<Asker>,
 }
 
 /// Who waits for an answer about which message.
 pub(super) type Asker = (Uid, ReplyTo);
 
-/// A producer's record, as the statement takes it and as it came.
-struct Settled {
-    record: Value,
-    id: Uuid,
-    source: String,
-    raw: Vec<u8>,
+impl Entry {
+    pub(super) fn offer(&self) -> Option<&Offer> {
+        match &self.item {
+            Item::Offer(offer) if !self.stored && !self.waits => Some(offer),
+            _ => None,
+        }
+    }
 }
 
 impl Relay {
@@ -62,73 +98,119 @@ impl Relay {
     /// # Errors
     /// The database is unavailable: at least one record is stored nowhere, and the batch must come again.
     pub async fn take_in(&self, batch: Vec<AmqpRecord>, now: Timestamp) -> Result<Counts, StoreError> {
-        let records = batch.len();
-        let batch: Vec<AmqpRecord> = batch
-            .into_iter()
-            .filter(|record| !matches!(record, AmqpRecord::Delivery(delivery) if self.is_ours(delivery)))
-            .collect();
-        let mut counts = Counts { ignored: records - batch.len(), ..Counts::default() };
-        let items = self.read_batch(batch, now);
-        let mut offers = Vec::new();
-        let mut settled = Vec::new();
-        let mut refused: Vec<(&'static str, Asker)> = Vec::new();
-        for item in items {
-            match item {
-                Item::Offer(offer) => offers.push(*offer),
-                Item::Settled(record) => settled.push(record),
-                Item::Rejected { id, source, reason, detail, raw, asker } => {
-                    counts.rejected += 1;
-                    self.reject(id.as_bytes(), "rabbitmq", source.as_deref(), reason, detail, &raw).await?;
-                    refused.extend(asker.map(|asker| (reason, asker)));
+        let (mut entries, mut counts) = self.read_batch(batch, now);
+        self.store_entries(&mut entries, &mut counts).await?;
+        self.tell_refused(&entries, &counts).await;
+        Ok(counts)
+    }
+
+    /// Stores what is not stored yet, the urgent before the rest, and notes of each what was.
+    pub(super) async fn store_entries(&self, entries: &mut [Entry], counts: &mut Counts) -> Result<(), StoreError> {
+        let (mut posted, mut settled): (Vec<Settled>, Vec<&Settled>) = (Vec::new(), Vec::new());
+        for entry in entries.iter().filter(|entry| !entry.stored) {
+            match &entry.item {
+                Item::Settled(records) => settled.extend(records),
+                Item::Posted { told, .. } => {
+                    posted.extend(told.iter().flat_map(|told| settled_of(told, told.id(), &[])));
                 }
+                _ => {}
             }
         }
-        counts.records = settled.len();
+        settled.extend(&posted);
         counts.rejected += self.settle(&settled).await?;
-        counts.outcomes = self.accept(&offers).await?;
-        for (offer, outcome) in offers.iter().zip(&counts.outcomes) {
-            // No row of its own will ever be answered.
-            if let (true, Some(reason), Some(reply)) = (outcome.is_kept_aside(), outcome.reason, &offer.reply) {
+        for entry in entries.iter_mut().filter(|entry| !entry.stored) {
+            match &entry.item {
+                Item::Settled(_) => {
+                    counts.records += 1;
+                    entry.stored = true;
+                }
+                Item::Attempt(attempt) => {
+                    self.record_attempt(attempt).await?;
+                    counts.records += 1;
+                    entry.stored = true;
+                }
+                Item::Posted { offer, told } if !told.is_empty() => {
+                    self.outage.recorded(&self.name_of(offer));
+                    entry.stored = true;
+                }
+                Item::Line(line) => {
+                    self.hear(line).await?;
+                    counts.lines += 1;
+                    entry.stored = true;
+                }
+                Item::Offer(_) | Item::Posted { .. } | Item::Held { .. } | Item::Rejected(_) => {}
+            }
+        }
+        self.let_go_of_repeats(entries).await?;
+        for urgent in [true, false] {
+            let chosen: Vec<usize> = (0..entries.len())
+                .filter(|&at| entries[at].offer().is_some_and(|offer| is_urgent(offer, &self.settings) == urgent))
+                .collect();
+            let offers: Vec<&Offer> = chosen.iter().filter_map(|&at| entries[at].offer()).collect();
+            let outcomes = self.accept(&offers).await?;
+            self.keep_sent_conflicts(&offers, &outcomes).await?;
+            for (at, outcome) in chosen.into_iter().zip(outcomes) {
+                entries[at].stored = true;
+                counts.outcomes.push((at, outcome));
+            }
+        }
+        counts.outcomes.sort_by_key(|(at, _)| *at);
+        for entry in entries.iter_mut().filter(|entry| !entry.stored) {
+            if let Item::Rejected(rejected) = &entry.item {
+                let Rejected { id, source, reason, detail, raw, .. } = rejected.as_ref();
+                self.reject(id.as_bytes(), "rabbitmq", source.as_deref(), reason, detail.clone(), raw).await?;
+                counts.rejected += 1;
+                entry.stored = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was posted without the database and comes again is a repeat like any other as soon as its record is stored;
+    /// until then its record on the broker speaks for it.
+    async fn let_go_of_repeats(&self, entries: &mut [Entry]) -> Result<(), StoreError> {
+        for entry in entries.iter_mut().filter(|entry| !entry.stored) {
+            if let Item::Posted { offer, .. } = &entry.item {
+                let known = !self.store.find_by_key(&[offer.message.uid.key().to_owned()]).await?.is_empty();
+                if known { entry.item = Item::Offer(offer.clone()) } else { entry.stored = true }
+            }
+        }
+        Ok(())
+    }
+
+    /// Who sent it by HTTP was told that it was taken: where its uid turns out to stand for another content, it is kept.
+    async fn keep_sent_conflicts(&self, offers: &[&Offer], outcomes: &[Outcome]) -> Result<(), StoreError> {
+        for (offer, _) in offers.iter().zip(outcomes).filter(|(o, out)| o.door == Door::Http && out.is_conflict()) {
+            self.keep(offer, "uid_reused", "uid: stands for another content already".to_owned()).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells producers of what was refused: no row of its own will ever be answered.
+    pub(super) async fn tell_refused(&self, entries: &[Entry], counts: &Counts) {
+        let mut refused: Vec<(&'static str, Asker)> = Vec::new();
+        for entry in entries {
+            if let Item::Rejected(rejected) = &entry.item {
+                refused.extend(rejected.asker.clone().map(|asker| (rejected.reason, asker)));
+            }
+        }
+        for (at, outcome) in &counts.outcomes {
+            if let (true, Some(reason), Item::Offer(offer)) =
+                (outcome.is_kept_aside(), outcome.reason, &entries[*at].item)
+                && let Some(reply) = &offer.reply
+            {
                 refused.push((reason, (offer.message.uid.clone(), reply.clone())));
             }
         }
         self.reply_refused(&refused).await;
-        Ok(counts)
     }
 
-    /// Settles what producers recorded. A batch that the database refuses is halved until the bad one is alone, and
-    /// that one is kept. Returns how many were.
-    async fn settle(&self, records: &[Settled]) -> Result<usize, StoreError> {
-        let mark = Uuid::new_v4().to_string();
-        let mut refused = 0;
-        let mut waiting = vec![records];
-        while let Some(part) = waiting.pop().filter(|part| !part.is_empty()) {
-            let batch = Value::Array(part.iter().map(|settled| settled.record.clone()).collect());
-            let stored = match self.store.settle(&batch, &mark).await {
-                // Idempotent: a doubtful one is asked again on a new connection.
-                Err(StoreError::Unavailable(_)) => self.store.settle(&batch, &mark).await,
-                other => other,
-            };
-            match (stored, part) {
-                (Ok(()), _) => {}
-                (Err(error), [alone]) if error.is_bad_input() => {
-                    refused += 1;
-                    let (id, reason) = (alone.id.as_bytes(), "refused_by_database");
-                    self.reject(id, "rabbitmq", Some(&alone.source), reason, error.to_string(), &alone.raw).await?;
-                }
-                (Err(error), _) if error.is_bad_input() => {
-                    let (left, right) = part.split_at(part.len() / 2);
-                    waiting.extend([right, left]);
-                }
-                (Err(error), _) => return Err(error),
-            }
-        }
-        Ok(refused)
-    }
-
-    fn read_batch(&self, batch: Vec<AmqpRecord>, now: Timestamp) -> Vec<Item> {
+    /// Reads a batch, but for records of our own calls that came back: nothing of them is stored.
+    pub(super) fn read_batch(&self, batch: Vec<AmqpRecord>, now: Timestamp) -> (Vec<Entry>, Counts) {
+        let records = batch.len();
         let keyed: Vec<(AmqpRecord, Option<RoutingKey>)> = batch
             .into_iter()
+            .filter(|record| !matches!(record, AmqpRecord::Delivery(delivery) if self.is_ours(delivery)))
             .map(|record| {
                 let key = match &record {
                     AmqpRecord::Delivery(d) => self.key_of(d),
@@ -145,23 +227,23 @@ impl Relay {
             })
             .collect();
         let mut uids = amqp_event::identities(&deliveries, now).into_iter();
-        keyed
-            .iter()
-            .map(|(record, key)| match record {
-                AmqpRecord::Odd(odd) => Item::Rejected {
-                    id: odd.uid,
-                    source: None,
-                    reason: odd.fault.as_str(),
-                    detail: odd.fault.to_string(),
-                    raw: odd.raw.clone(),
-                    asker: None,
-                },
+        let counts = Counts { ignored: records - keyed.len(), ..Counts::default() };
+        let entry = |(record, key): (AmqpRecord, Option<RoutingKey>)| {
+            let (uid, item) = match &record {
+                AmqpRecord::Odd(odd) => {
+                    let (id, reason, detail) = (odd.uid, odd.fault.as_str(), odd.fault.to_string());
+                    let raw = odd.raw.clone();
+                    let rejected = Rejected { id, source: None, reason, detail, raw, asker: None };
+                    (odd.uid, Item::Rejected(Box::new(rejected)))
+                }
                 AmqpRecord::Delivery(delivery) => {
                     let uid = uids.next().unwrap_or_else(Uuid::new_v4);
-                    self.read_delivery(delivery, key.as_ref(), uid)
+                    (uid, self.read_delivery(delivery, key.as_ref(), uid))
                 }
-            })
-            .collect()
+            };
+            Entry { record, key, uid, item, stored: false, place: None, waits: false }
+        };
+        (keyed.into_iter().map(entry).collect(), counts)
     }
 
     /// The routing key, from whatever tells it.
@@ -170,14 +252,20 @@ impl Relay {
     }
 
     fn read_delivery(&self, delivery: &Delivery, key: Option<&RoutingKey>, uid: Uuid) -> Item {
-        let rejected = |error: Unreadable| Item::Rejected {
-            id: uid,
-            source: key.map(|k| k.as_str().to_owned()),
-            reason: error.reason,
-            detail: error.detail,
-            raw: delivery.body.clone(),
-            asker: reply_to(delivery).map(|reply| (uid_of(delivery, key, uid), reply)),
+        let rejected = |error: Unreadable| {
+            Item::Rejected(Box::new(Rejected {
+                id: uid,
+                source: key.map(|k| k.as_str().to_owned()),
+                reason: error.reason,
+                detail: error.detail,
+                raw: delivery.body.clone(),
+                asker: reply_to(delivery).map(|reply| (uid_of(delivery, key, uid), reply)),
+            }))
         };
+        let own = self.own_of(delivery).and_then(|own| self.read_own(own, delivery, uid));
+        if let Some(own) = own {
+            return own;
+        }
         let Some(key) = key else {
             let detail = "no header, queue or field tells the routing key".to_owned();
             return rejected(Unreadable { reason: "no_key", detail });
@@ -190,12 +278,12 @@ impl Relay {
         let reading = if blocked { Ok(self.unposted(envelope)) } else { source::read(envelope) };
         match reading {
             Err(error) => rejected(error),
-            Ok(Reading::Record(record)) => Item::Settled(Settled {
+            Ok(Reading::Record(record)) => Item::Settled(vec![Settled {
                 record: self.settlement(&record, uid, &delivery.body),
                 id: uid,
                 source: key.as_str().to_owned(),
                 raw: delivery.body.clone(),
-            }),
+            }]),
             Ok(Reading::Message(message)) => Item::Offer(Box::new(Offer {
                 message: *message,
                 door: Door::RabbitMq,
@@ -206,6 +294,16 @@ impl Relay {
                 route: None,
                 raw: delivery.body.clone(),
             })),
+        }
+    }
+
+    /// What Talkback put on the broker for itself.
+    fn read_own(&self, own: Own, delivery: &Delivery, uid: Uuid) -> Option<Item> {
+        match own {
+            Own::Direct => Some(Item::Settled(settled_of(&Told::read(&delivery.body)?, uid, &delivery.body))),
+            Own::Line => Line::read(&crate::json::parse(&delivery.body).ok()?).map(|line| Item::Line(Box::new(line))),
+            Own::Sent => super::sent::read(delivery).map(|offer| Item::Offer(Box::new(offer))),
+            Own::Attempt => Attempt::read(&delivery.body).map(|attempt| Item::Attempt(Box::new(attempt))),
         }
     }
 
@@ -221,49 +319,6 @@ impl Relay {
             rooms: None,
             expires_at: None,
             wants_ack_url: false,
-        }))
-    }
-
-    /// A record as the statement takes it. Whether the post succeeded decides whether it settles its room.
-    fn settlement(&self, record: &Record, record_key: Uuid, raw: &[u8]) -> Value {
-        let posted = record.kind == RecordKind::Post && record.status.is_none_or(|s| (200..300).contains(&s));
-        let room = self.room_of(record);
-        let line = (record.kind == RecordKind::Callback).then(|| self.line_of(raw)).flatten();
-        let (operation, text) = match record.kind {
-            RecordKind::Post => ("post", record.text.as_deref()),
-            RecordKind::Upload => ("upload", None),
-            // What a member said belongs to the sealed line.
-            RecordKind::Callback => ("callback", None),
-        };
-        json!({
-            "uid": record.uid.key(), "given_uid": record.uid.given(), "short_uid": record.uid.short(),
-            "source": record.source.as_str(), "text": text, "room": room, "settles": posted, "operation": operation,
-            "status": record.status,
-            "request": { "text": text, "picture_url": record.picture_url.as_deref().map(|u| u.replace('\0', "\u{fffd}")) },
-            "record_key": record_key.to_string(), "line": line,
-        })
-    }
-
-    /// The room that a record is about: its bot's; without a bot, the one its source goes to, if there is just one.
-    fn room_of(&self, record: &Record) -> Option<String> {
-        if let Some(bot) = &record.bot_id {
-            let same = |known: &str| crate::seal::same(known.as_bytes(), bot.expose_secret().as_bytes());
-            return self.settings.rooms.iter().find(|r| same(r.bot_id.expose_secret())).map(|r| r.name.clone());
-        }
-        let routed = self.settings.routes.find(&record.source).filter(|route| route.action == Action::Post);
-        match routed.map(|route| route.rooms.as_slice()) {
-            Some([room]) => Some(room.clone()),
-            _ if self.settings.rooms.len() == 1 => self.settings.rooms.first().map(|r| r.name.clone()),
-            _ => None,
-        }
-    }
-
-    fn line_of(&self, raw: &[u8]) -> Option<Value> {
-        let line = Line::read(&crate::json::parse(raw).ok()?)?;
-        let sealed = self.sealed("groupme_callbacks", "payload_sealed", line.id(), &self.strike_out(raw));
-        Some(json!({
-            "group_id": line.group(), "line_id": line.id(), "sender_type": line.sender_type(),
-            "text_length": line.text_length(), "payload_sealed": STANDARD.encode(sealed),
         }))
     }
 }

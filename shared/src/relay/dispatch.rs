@@ -206,6 +206,9 @@ impl Run<'_> {
 
     fn failed(&mut self, error: StoreError) {
         if self.budget.poll.is_none() {
+            if error.may_pass() {
+                self.relay.outage.found();
+            }
             // The other lanes end first: there may be calls in the air.
             self.failure.get_or_insert(error);
             return;

@@ -17,6 +17,9 @@ use crate::store::lanes::{CallReport, Claim, Claimed, Outcome, Recorded};
 /// Waits this short are slept with the lane held; for longer ones it is let go.
 const SHORT: Duration = Duration::from_millis(200);
 
+/// How long a door goes on trying to write a call down: others wait behind it.
+const AT_A_DOOR: Duration = Duration::from_secs(2);
+
 /// Channels of one lane: a new client each dispatch, since after a thaw kept-alive connections are dead.
 type Channels = HashMap<String, Box<dyn Channel>>;
 
@@ -29,6 +32,8 @@ struct Holder<'a> {
     calls: usize,
     /// Called and not recorded: delivery, part, attempt.
     called: Option<(i64, i16, i32)>,
+    /// The broker keeps it: who writes it down lets go of the lane, too.
+    kept: bool,
 }
 
 /// What to do after a claim was acted on.
@@ -45,9 +50,10 @@ impl Relay {
     /// Drains lanes until none may go; returns the number of calls made.
     pub(super) async fn lane(&self, budget: &Budget, news: mpsc::UnboundedSender<News>) -> Result<usize, StoreError> {
         let token = Uuid::new_v4().to_string();
-        let mut holder = Holder { relay: self, budget, news, token, channels: Channels::new(), calls: 0, called: None };
+        let mut holder =
+            Holder { relay: self, budget, news, token, channels: Channels::new(), calls: 0, called: None, kept: false };
         let result = holder.run().await;
-        if result.is_err() {
+        if result.is_err() && !holder.kept {
             // Best effort: the claim that came with a lost answer, and the lease; both end by themselves, but later.
             if self.store.disown(&holder.token, holder.called).await.is_ok() {
                 drop(self.store.release(&holder.token).await);
@@ -188,10 +194,13 @@ impl Holder<'_> {
         self.record(report, last).await
     }
 
-    /// Writes the call down; where the database died meanwhile, tries until the function must end.
+    /// Writes the call down; where the database died meanwhile, tries until the function must end, and at a door until
+    /// others have waited enough. Then the broker keeps what is known of the call, until it can be written down.
     async fn record(&mut self, mut report: CallReport<'_>, last: bool) -> Result<Next, StoreError> {
         let relay = self.relay;
         let lanes = &relay.settings.lanes;
+        let at_a_door = self.budget.poll.is_none();
+        let until = if at_a_door { self.budget.end.min(Instant::now() + AT_A_DOOR) } else { self.budget.end };
         let mut pause = Duration::from_millis(100);
         // Whether a try's answer was lost: it may have claimed the next part, which nobody will call.
         let mut doubtful = false;
@@ -212,7 +221,10 @@ impl Holder<'_> {
                     }
                     return Ok(next);
                 }
-                Err(error) if Instant::now() + pause + lanes.statement_timeout > self.budget.end => return Err(error),
+                Err(error) if Instant::now() + pause + relay.store.patience().min(lanes.statement_timeout) > until => {
+                    self.kept = error.may_pass() && relay.keep_attempt(&self.token, &report).await;
+                    return Err(error);
+                }
                 // What a stranger answered is the only input here that we did not make. The call must be known all the same.
                 Err(error) if error.is_bad_input() && report.response.take().is_some() => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "answer of the call not kept");

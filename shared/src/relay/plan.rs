@@ -7,6 +7,7 @@ use crate::compose::{Draft, Medium, Said, compose};
 use crate::config::Settings;
 use crate::delivery::Verdict;
 use crate::message::{Message, Priority};
+use crate::picture::Missing;
 use crate::route::{Action, Route};
 
 /// Which door a message came in by.
@@ -97,12 +98,31 @@ pub struct Plan {
     pub deliveries: Vec<PlannedDelivery>,
 }
 
+/// Whether it is to be posted before all others, with or without the database.
+#[must_use]
+pub(super) fn is_urgent(offer: &Offer, settings: &Settings) -> bool {
+    let route = offer.route.as_ref().or_else(|| settings.routes.find(&offer.message.source));
+    route.is_some_and(|route| {
+        route.action != Action::Block && offer.message.priority.unwrap_or(route.priority) == Priority::Urgent
+    })
+}
+
 /// Plans one message.
 ///
 /// Patience binds only a producer that can be answered: one that never hears of a success either never takes over
 /// (then withdrawing would lose its message), or always does (then withdrawing would help nobody).
 #[must_use]
 pub fn plan(offer: &Offer, settings: &Settings) -> Plan {
+    planned(offer, settings, true)
+}
+
+/// Plans one message that is posted at once, with the database away: no picture can be brought, and its parts say so.
+#[must_use]
+pub(super) fn plan_at_once(offer: &Offer, settings: &Settings) -> Plan {
+    planned(offer, settings, false)
+}
+
+fn planned(offer: &Offer, settings: &Settings, pictures: bool) -> Plan {
     let message = &offer.message;
     let route = offer.route.as_ref().or_else(|| settings.routes.find(&message.source));
     let answer = offer.reply.is_some() || (message.wants_ack_url && settings.ack_url.is_some());
@@ -133,7 +153,11 @@ pub fn plan(offer: &Offer, settings: &Settings) -> Plan {
     }
     let names = message.rooms.as_ref().unwrap_or(&route.rooms);
     let uploads = settings.groupme.access_token.is_some();
-    let media: Vec<Medium> = message.media.iter().map(|media| Medium::of(media, uploads)).collect();
+    let medium = |media| match Medium::of(media, uploads) {
+        Medium::Coming if !pictures => Medium::Missing(Missing::GaveUp),
+        medium => medium,
+    };
+    let media: Vec<Medium> = message.media.iter().map(medium).collect();
     let awaits_media = media.contains(&Medium::Coming);
     let said = Said { short_uid: message.uid.short(), body: message.body.as_str(), media: &media };
     for room in settings.rooms.iter().filter(|room| names.contains(&room.name)) {

@@ -54,6 +54,11 @@ impl StoreError {
         matches!(self, Self::Unavailable(CLOSED | FAILED | SHUT_DOWN))
     }
 
+    /// Not even a connection could be had: nothing was sent.
+    pub(crate) fn is_not_connected(&self) -> bool {
+        matches!(self, Self::Unavailable(NOT_CONNECTED))
+    }
+
     /// Whether the same statement may succeed later: the database was away or busy (class 40: it chose a victim).
     #[must_use]
     pub fn may_pass(&self) -> bool {
@@ -64,6 +69,7 @@ impl StoreError {
 const CLOSED: &str = "connection closed";
 const FAILED: &str = "connection failed";
 const SHUT_DOWN: &str = "shut down";
+const NOT_CONNECTED: &str = "no connection in time";
 
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
@@ -93,7 +99,7 @@ impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Backend(e) => e.into(),
-            PoolError::Timeout(_) => Self::Unavailable("no connection in time"),
+            PoolError::Timeout(_) => Self::Unavailable(NOT_CONNECTED),
             _ => Self::Unavailable("no connection"),
         }
     }
@@ -198,7 +204,32 @@ impl Store {
         // The pool's own limits leave out the settings of a new connection: a server that froze there would never let go.
         match timeout(self.patience, self.pool.get()).await {
             Ok(object) => Ok(Lent(Some(object?))),
-            Err(_) => Err(StoreError::Unavailable("no connection in time")),
+            Err(_) => Err(StoreError::Unavailable(NOT_CONNECTED)),
+        }
+    }
+
+    /// The same store, with less patience for each exchange: for a door behind which an alarm may wait.
+    #[must_use]
+    pub fn within(&self, patience: Duration) -> Self {
+        Self { pool: self.pool.clone(), patience: patience.min(self.patience) }
+    }
+
+    /// How long one exchange may take.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Trusts no connection made before: the next exchange makes a new one.
+    pub(crate) fn forget_connections(&self) {
+        self.pool.retain(|_, _| false);
+    }
+
+    /// Whether a new connection can be made.
+    pub(crate) async fn connects(&self) -> bool {
+        self.forget_connections();
+        match self.client().await {
+            Ok(client) => Self::finish(client, Ok(())).is_ok(),
+            Err(_) => false,
         }
     }
 
@@ -229,7 +260,7 @@ impl Store {
         match attempt().await {
             Err(error) if error.is_deadlock() => attempt().await,
             Err(error) if error.is_lost() => {
-                self.pool.retain(|_, _| false);
+                self.forget_connections();
                 attempt().await
             }
             other => other,

@@ -28,6 +28,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    const ALL: [Self; 6] = [Self::Posted, Self::Retry, Self::Limited, Self::Refused, Self::Suspended, Self::Unknown];
+
+    /// The outcome of this word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    }
+
     /// As stored and logged.
     #[must_use]
     pub fn as_str(self) -> &'static str {

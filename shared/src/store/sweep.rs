@@ -94,6 +94,13 @@ update deliveries d set state = 'queued', cause = 'replay', qseq = nextval('queu
   expires_at = clock_timestamp() + d.age
 from d0 where d.id = d0.id and (select count(*) from p) >= 0 returning d.id";
 
+/// Room by room, as the index has it.
+const FAILED: &str = "
+select f.uid from rooms r cross join lateral (
+  select d.uid, d.qseq from deliveries d
+  where d.room = r.name and d.state in ('failed', 'unconfirmed') and d.state = 'failed' order by d.id limit 10000) f
+group by f.uid order by min(f.qseq)";
+
 pub(super) const STATEMENTS: &[Statement] = &[
     ("expire", EXPIRE),
     ("withdraw", WITHDRAW),
@@ -103,6 +110,7 @@ pub(super) const STATEMENTS: &[Statement] = &[
     ("untold", UNTOLD),
     ("told", TOLD),
     ("replay", REPLAY),
+    ("failed", FAILED),
 ];
 
 /// A delivery that expired unseen though it was urgent.
@@ -160,5 +168,11 @@ impl Store {
     pub async fn replay(&self, uid: &str) -> Result<u64, StoreError> {
         let rows = self.rows(REPLAY, &[&uid]).await?;
         Ok(rows.len() as u64)
+    }
+
+    /// The messages that failed in some room, in their old order; of each room the first ten thousand.
+    pub async fn failed(&self) -> Result<Vec<String>, StoreError> {
+        let rows = self.rows(FAILED, &[]).await?;
+        rows.iter().map(|row| Ok(row.try_get("uid")?)).collect()
     }
 }

@@ -1,5 +1,7 @@
 //! A station as infra/talkback.toml has it, behind a real broker: its topology, the bridge, and the consumer behind
 //! Lambda's HTTP interface; and programs that publish as the station's do.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
@@ -29,6 +31,8 @@ pub struct Wire {
     db: tokio_postgres::Client,
     /// How many messages the consumer has done with.
     taken: watch::Receiver<u64>,
+    /// How often the consumer was invoked.
+    pub invocations: Arc<AtomicU64>,
     stop: watch::Sender<bool>,
     bridge: JoinHandle<()>,
 }
@@ -71,10 +75,11 @@ impl Wire {
         declared.unwrap_or_else(|error| panic!("{error:?}"));
 
         let (count, taken) = watch::channel(0);
+        let invocations = Arc::<AtomicU64>::default();
         let app = Router::new()
             .route("/2015-03-31/functions/rabbitmq-consumer/invocations", post(invoked))
             .layer(DefaultBodyLimit::max(bridge::event::LARGEST))
-            .with_state((station.relay("rabbitmq-consumer"), count));
+            .with_state((station.relay("rabbitmq-consumer"), count, Arc::clone(&invocations)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let functions = Functions::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -94,7 +99,7 @@ impl Wire {
             tokio::spawn(async move { mapping.run(&url, &functions, order, || ready.send(()).unwrap()).await });
         is_ready.await.unwrap();
         let db = station.db().await;
-        Self { station, vhost, db, taken, stop, bridge }
+        Self { station, vhost, db, taken, invocations, stop, bridge }
     }
 
     /// A connection as a producer has.
@@ -119,9 +124,22 @@ impl Wire {
         assert!(done.is_ok(), "{key} of {exchange} never came to the consumer");
     }
 
+    /// Waits until the consumer has done with so many messages, and with what it does after that.
+    pub async fn done(&self, count: u64) {
+        let mut taken = self.taken.clone();
+        let done = tokio::time::timeout(PATIENCE, taken.wait_for(|taken| *taken >= count)).await;
+        assert!(done.is_ok(), "{count} messages never came to the consumer");
+    }
+
     /// A query's single text column.
     pub async fn column(&self, query: &str) -> Vec<String> {
-        self.db.query(query, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+        self.db
+            .query(query, &[])
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.try_get(0).unwrap_or_else(|e| panic!("{query}: {e}")))
+            .collect()
     }
 
     /// Ends it in order.
@@ -136,9 +154,10 @@ impl Wire {
 
 /// One invocation, as the emulator has it.
 async fn invoked(
-    State((relay, count)): State<(Relay, watch::Sender<u64>)>,
+    State((relay, count, invocations)): State<(Relay, watch::Sender<u64>, Arc<AtomicU64>)>,
     Json(event): Json<Value>,
 ) -> (StatusCode, Json<Value>) {
+    invocations.fetch_add(1, Ordering::Relaxed);
     match rabbitmq_consumer::handle(&relay, LambdaEvent::new(event, Context::default())).await {
         Ok(answer) => {
             count.send_modify(|count| *count += answer["records"].as_u64().unwrap());

@@ -24,8 +24,8 @@ fn send() -> Value {
         "requestBody": body("application/json", "SendRequest", "http-send"),
         "responses": {
             "200": answer("It was taken in before, and stands so now; nothing is posted again. Also to a new message, for \
-                           keys marked `ok200`.", "Stored"),
-            "202": answer("It is stored.", "Stored"),
+                           keys marked `ok200`; and to an alarm that is posted but recorded nowhere.", "Stored"),
+            "202": answer("It is stored, or on the broker while the database is away.", "Stored"),
             "400": problem("A field is wrong, or the configured routes take its source to no room: then it is kept as \
                             rejected, and its uid is used up."),
             "401": headed(problem("No key, a wrong one, or two different ones."), "WWW-Authenticate"),
@@ -117,7 +117,7 @@ fn callback() -> Value {
         "parameters": [token()],
         "requestBody": body("application/json", "GroupMeLine", "http-callback"),
         "responses": {
-            "200": silent("It is written down, and its effect is there; likewise if it came before."),
+            "200": silent("It is written down, and its effect is there; likewise if it came before. Or it is on the broker while the database is away."),
             "400": silent("It is no JSON object with a group and an id."),
             "403": silent("No room is in this group."),
             "404": silent("The token is wrong."),

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use super::{lines, runtime_api::RuntimeApi};
-use crate::{accounts, checkout, children::Child, pids::Ledger, programs, progress::say};
+use crate::{accounts, checkout, children::Child, operator, pids::Ledger, programs, progress::say};
 
 /// Each function, and how many of it run. One environment works on one event at a time: HTTP has several; a mapping
 /// from a queue has one, whatever is configured; the schedule has one, and whoever invokes it by hand another: behind
@@ -57,6 +57,7 @@ impl Functions {
         port: u16,
         ledger: &Ledger,
     ) -> Result<Functions> {
+        operator::remember(&environment)?;
         let mut functions = Functions { instances: Vec::new(), environment, runtime: RuntimeApi::start(port)? };
         for (function, count) in FUNCTIONS {
             let program = built.get(function).with_context(|| format!("the build made no program `{function}`"))?;

@@ -1,0 +1,62 @@
+//! What is done to a relay's database by hand, with the settings that its functions have. `cargo xtask replay` and
+//! `cargo xtask import` run it.
+use anyhow::{Context as _, Result, bail};
+use talkback::relay::Relay;
+use talkback::store::look_up::Found;
+
+/// Does what the words ask for, and says what it did.
+///
+/// # Errors
+/// The words are wrong, nothing or several messages are meant, or the database is unavailable.
+pub async fn run(relay: &Relay, words: &[&str]) -> Result<String> {
+    match words {
+        ["replay", "--failed"] => replay_failed(relay).await,
+        ["replay", uid] if !uid.starts_with('-') => replay(relay, uid).await,
+        ["import", file] => import(relay, file).await,
+        _ => bail!("replay UID, replay --failed, or import FILE"),
+    }
+}
+
+/// Sends a message again, in those of its rooms where it was not posted.
+async fn replay(relay: &Relay, uid: &str) -> Result<String> {
+    let found = relay.store.find(uid, None).await?;
+    let found: Vec<&Found> = match found.iter().filter(|found| found.uid == uid || found.given_uid == uid).collect() {
+        full if Vec::is_empty(&full) => found.iter().collect(),
+        full => full,
+    };
+    match found.as_slice() {
+        [] => bail!("no message has the uid {uid}"),
+        [message] => match relay.store.replay(&message.uid).await? {
+            0 => bail!("{}: nothing of it failed, expired, was withdrawn or is unconfirmed", message.uid),
+            deliveries => Ok(format!("{}: queued again for {deliveries} of its rooms", message.uid)),
+        },
+        several => {
+            let uids: Vec<&str> = several.iter().map(|message| message.uid.as_str()).collect();
+            bail!("{uid} may be any of these; give the whole uid: {}", uids.join(", "))
+        }
+    }
+}
+
+/// Sends everything again that failed, in its old order. What expired or was withdrawn is not meant: it had its time.
+async fn replay_failed(relay: &Relay) -> Result<String> {
+    let uids = relay.store.failed().await?;
+    let (messages, mut deliveries) = (uids.len(), 0);
+    for uid in uids {
+        deliveries += relay.store.replay(&uid).await?;
+    }
+    Ok(format!("{messages} messages are queued again, for {deliveries} rooms in all"))
+}
+
+/// Records what a log tells of posts that were recorded nowhere else.
+async fn import(relay: &Relay, file: &str) -> Result<String> {
+    let log = std::fs::read(file).with_context(|| format!("cannot read {file}"))?;
+    let imported = relay.import(&String::from_utf8_lossy(&log)).await?;
+    if imported.unread > 0 {
+        bail!(
+            "{} records are in the database now; {} could not be opened: does TALKBACK_DATA_KEYS hold the key of then?",
+            imported.records,
+            imported.unread
+        );
+    }
+    Ok(format!("{} records are in the database now", imported.records))
+}

@@ -1,0 +1,52 @@
+//! `cargo xtask replay` and `cargo xtask import`: what is done to a relay's database by hand. The settings are those of
+//! the environment, as the functions have them; where `DATABASE_URL` is not set, those of what `up` runs.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{cargo, checkout, secrets};
+
+/// How to send messages again.
+pub const REPLAY: &str = "cargo xtask replay UID|--failed";
+
+/// How to record what only a log tells.
+pub const IMPORT: &str = "cargo xtask import FILE";
+
+/// Where `up` leaves the settings of its functions; only its owner can read it.
+fn file() -> PathBuf {
+    checkout::station().join("environment.json")
+}
+
+/// Leaves the settings of the functions for us.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(crate) fn remember(environment: &BTreeMap<String, String>) -> Result<()> {
+    secrets::write_private(&file(), &serde_json::to_string(environment)?)
+}
+
+/// Runs the operator's program with this word before the arguments.
+///
+/// # Errors
+/// If it does not compile or says no; it has said why.
+pub fn run(word: &str, arguments: &[String]) -> Result<()> {
+    let [argument] = arguments else { bail!("usage: {}", if word == "replay" { REPLAY } else { IMPORT }) };
+    let argument = match word {
+        // The program runs at the root of the checkout.
+        "import" => {
+            fs::canonicalize(argument).with_context(|| format!("cannot read {argument}"))?.display().to_string()
+        }
+        _ => argument.clone(),
+    };
+    let mut command = cargo::command(&["run", "--quiet", "--locked", "-p", "operator", "--", word, &argument]);
+    if std::env::var_os("DATABASE_URL").is_none()
+        && let Ok(text) = fs::read_to_string(file())
+    {
+        command.envs(serde_json::from_str::<BTreeMap<String, String>>(&text)?);
+    }
+    if !command.status().context("cannot start cargo")?.success() {
+        bail!("nothing more was done");
+    }
+    Ok(())
+}

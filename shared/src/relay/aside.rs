@@ -1,0 +1,315 @@
+//! A batch that cannot be stored, because the database is away: alarms are posted from here, everything else is put
+//! back on the broker for a while. Down is not failed: the database is asked again on a new connection before any of
+//! that is done.
+use std::collections::HashSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::Relay;
+use super::batch::{Counts, Entry, Item};
+use super::direct::Told;
+use super::own::Own;
+use super::plan::{Offer, is_urgent};
+use crate::amqp_event::{Record as AmqpRecord, header};
+use crate::broker::{Broker, Fate, HeaderValue, Outgoing, Props, RETRY};
+use crate::store::StoreError;
+
+/// How long the database may take at first, for connecting and for each answer. There is one consumer: an alarm may
+/// lie behind the batch that it has in hand, and is to be seen within five seconds all the same.
+const AT_FIRST: Duration = Duration::from_millis(1200);
+
+/// And when it was down a moment ago.
+const WHILE_DOWN: Duration = Duration::from_millis(300);
+
+/// How long an alarm waits for a database that can be connected to and does not answer.
+const FOR_AN_ALARM: Duration = Duration::from_millis(1500);
+
+/// How long alarms are posted from here.
+const DIRECTLY: Duration = Duration::from_secs(8);
+
+/// What is left of the function's time for the broker.
+const MARGIN: Duration = Duration::from_secs(4);
+
+/// How long telling producers of their alarms may take.
+const TELLING: Duration = Duration::from_secs(1);
+
+/// What only waits for others comes back after this, at most after those before it.
+const SOON: Duration = Duration::from_millis(200);
+
+/// What is missing of what was put aside is waited for this much longer than its way takes.
+const RECOVERY: Duration = Duration::from_secs(3);
+
+/// Where the record of a post belongs.
+const RECORD_KEY: &str = "source.groupme.msg";
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// What is stored.
+    pub counts: Counts,
+    /// Messages that were posted without the database; their records are on the broker.
+    pub posted: usize,
+    /// Records that were put back on the broker, to come again.
+    pub aside: usize,
+    /// The database is away.
+    pub down: bool,
+}
+
+impl Relay {
+    /// Takes in a batch, with the database or without. `end`: the function is ended then.
+    ///
+    /// # Errors
+    /// At least one record could be stored nowhere: the batch must come again.
+    pub async fn receive(
+        &self,
+        batch: Vec<AmqpRecord>,
+        now: Timestamp,
+        end: Option<Instant>,
+    ) -> Result<Received, StoreError> {
+        let (mut entries, counts) = self.read_batch(batch, now);
+        let mut received = Received { counts, ..Received::default() };
+        let last = end.map(|end| end.checked_sub(MARGIN).unwrap_or_else(Instant::now));
+        let until = || last.map_or(Instant::now() + DIRECTLY, |last| last.min(Instant::now() + DIRECTLY));
+        self.keep_order(&mut entries);
+        // What was begun here goes no other way, even if the database is back meanwhile.
+        let begun = |offer: &Offer| !self.outage.is_idle() && self.outage.is_begun(&self.name_of(offer));
+        self.post_now(&mut entries, begun, true, until()).await;
+        let failure = match self.store_patiently(&mut entries, &mut received.counts, last).await {
+            Ok(()) => None,
+            Err(error) if error.may_pass() => {
+                self.post_now(&mut entries, |offer| self.goes_directly(offer), false, until()).await;
+                Some(error)
+            }
+            Err(error) => return Err(error),
+        };
+        received.down = failure.is_some();
+        if !received.down {
+            self.tell_refused(&entries, &received.counts).await;
+            for entry in entries.iter().filter(|entry| entry.stored) {
+                entry.place.iter().for_each(|place| self.outage.stored(*place));
+            }
+            self.outage.recovering(self.settings.lanes.retry_ttl * 2 + RECOVERY);
+        }
+        if entries.iter().any(|entry| !entry.stored) {
+            let failure = failure.unwrap_or(StoreError::Unavailable("something waits for what is still aside"));
+            self.put_aside(&mut entries, &mut received, failure).await?;
+        }
+        self.tell_posted(&entries).await;
+        Ok(received)
+    }
+
+    /// What was put aside circles, and the database may come back at any point of the circle: what was first goes first,
+    /// and whoever comes before it waits.
+    fn keep_order(&self, entries: &mut [Entry]) {
+        if !self.outage.has_aside() {
+            return;
+        }
+        let mut before = self.outage.aside();
+        for entry in entries.iter_mut() {
+            if let AmqpRecord::Delivery(delivery) = &entry.record {
+                entry.place = delivery.headers.int(header::ASIDE).filter(|place| before.contains(place));
+            }
+        }
+        entries.sort_by_key(|entry| entry.place.unwrap_or(i64::MAX));
+        for entry in entries {
+            let Some(offer) = entry.offer().filter(|offer| !is_urgent(offer, &self.settings)) else { continue };
+            if self.outage.is_begun(&self.name_of(offer)) {
+                continue;
+            }
+            entry.waits = before.first().is_some_and(|first| Some(*first) != entry.place);
+            if !entry.waits
+                && let Some(place) = entry.place
+            {
+                before.remove(&place);
+            }
+        }
+    }
+
+    /// Stores what it can, within a time that an alarm can wait.
+    async fn store_patiently(
+        &self,
+        entries: &mut [Entry],
+        counts: &mut Counts,
+        last: Option<Instant>,
+    ) -> Result<(), StoreError> {
+        let known = self.outage.is_known();
+        let hasty = self.with_patience(if known { WHILE_DOWN } else { AT_FIRST });
+        let mut stored = hasty.wake_and_store(entries, counts).await;
+        let lost = |error: &StoreError| error.may_pass() && !error.is_not_connected();
+        // It may have been stored, or may yet be: down is what cannot be connected to.
+        if stored.as_ref().is_err_and(lost) && hasty.store.connects().await {
+            let urgent = entries.iter().filter_map(Entry::offer).any(|offer| is_urgent(offer, &self.settings));
+            let patient = if urgent { self.with_patience(FOR_AN_ALARM) } else { self.clone() };
+            let far = Instant::now() + Duration::from_secs(3600);
+            stored = timeout_at(last.unwrap_or(far), patient.wake_and_store(entries, counts))
+                .await
+                .unwrap_or(Err(StoreError::Unavailable("no answer in time")));
+        }
+        match &stored {
+            Ok(()) if self.outage.over() => tracing::info!("the database is back"),
+            // A brief look is not enough to say so anew: it must be asked properly now and then.
+            Err(error) if error.may_pass() && !known => {
+                self.outage.found();
+                let error = error as &dyn std::error::Error;
+                tracing::error!(error, "the database is down: alarms go without it, everything else is put aside");
+            }
+            _ => {}
+        }
+        stored
+    }
+
+    async fn wake_and_store(&self, entries: &mut [Entry], counts: &mut Counts) -> Result<(), StoreError> {
+        self.wake().await?;
+        self.store_entries(entries, counts).await
+    }
+
+    /// The same relay for a door behind which an alarm may wait: a database that is frozen is soon let be.
+    #[must_use]
+    pub fn hasty(&self) -> Self {
+        self.with_patience(AT_FIRST)
+    }
+
+    /// The same relay, with less patience for the database.
+    pub(super) fn with_patience(&self, patience: Duration) -> Self {
+        Self { store: self.store.within(patience), ..self.clone() }
+    }
+
+    /// Posts the chosen messages without the database; those that are wholly posted are only to be recorded then. `held`:
+    /// the others must not be stored, for something of them is in a room.
+    async fn post_now(&self, entries: &mut [Entry], choose: impl Fn(&Offer) -> bool, held: bool, until: Instant) {
+        let chosen: Vec<usize> = (0..entries.len()).filter(|&at| entries[at].offer().is_some_and(&choose)).collect();
+        let offers: Vec<&Offer> = chosen.iter().filter_map(|&at| entries[at].offer()).collect();
+        if offers.is_empty() {
+            return;
+        }
+        let done = self.post_directly(&offers, until).await;
+        let mut named = HashSet::new();
+        let told: Vec<Vec<Told>> = offers
+            .iter()
+            .map(|offer| if named.insert(self.name_of(offer)) { self.told(offer) } else { Vec::new() })
+            .collect();
+        for ((at, done), told) in chosen.into_iter().zip(done).zip(told) {
+            let entry = &mut entries[at];
+            entry.item = match std::mem::replace(&mut entry.item, Item::Settled(Vec::new())) {
+                Item::Offer(offer) if done => Item::Posted { offer, told },
+                Item::Offer(offer) if held || !told.is_empty() => Item::Held { offer, told },
+                item => item,
+            };
+        }
+    }
+
+    /// Puts everything that is not stored on the broker: a post's record, or the message itself, to come again.
+    async fn put_aside(
+        &self,
+        entries: &mut [Entry],
+        received: &mut Received,
+        failure: StoreError,
+    ) -> Result<(), StoreError> {
+        let Some(broker) = &self.broker else { return Err(failure) };
+        let mut outgoing: Vec<Outgoing> = Vec::new();
+        let mut of: Vec<usize> = Vec::new();
+        for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| !entry.stored) {
+            let messages = self.aside(entry, received.down);
+            of.extend(messages.iter().map(|_| at));
+            outgoing.extend(messages);
+        }
+        let published = broker.put_in_order(&outgoing).await;
+        let mut missing: HashSet<usize> = HashSet::new();
+        missing
+            .extend(of.iter().zip(&published.fates).filter(|(_, fate)| **fate != Fate::Confirmed).map(|(at, _)| *at));
+        for (at, entry) in entries.iter_mut().enumerate().filter(|(_, entry)| !entry.stored) {
+            if missing.contains(&at) {
+                continue;
+            }
+            entry.stored = true;
+            match &entry.item {
+                Item::Posted { offer, .. } => {
+                    received.posted += 1;
+                    self.outage.recorded(&self.name_of(offer));
+                }
+                Item::Held { offer, .. } => {
+                    received.aside += 1;
+                    self.outage.recorded(&self.name_of(offer));
+                }
+                _ => received.aside += 1,
+            }
+        }
+        match published.error {
+            _ if missing.is_empty() => Ok(()),
+            Some(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    missing = missing.len(),
+                    "neither the database nor the broker takes what came"
+                );
+                Err(failure)
+            }
+            None => Err(failure),
+        }
+    }
+
+    /// One record of the batch as it goes to the broker, after the records of what was called for it.
+    fn aside(&self, entry: &Entry, down: bool) -> Vec<Outgoing> {
+        let told = match &entry.item {
+            Item::Posted { told, .. } | Item::Held { told, .. } => told.as_slice(),
+            _ => &[],
+        };
+        let mut messages: Vec<Outgoing> = told.iter().map(|told| self.record_of(told)).collect();
+        if matches!(entry.item, Item::Posted { .. }) {
+            return messages;
+        }
+        messages.push(match &entry.record {
+            AmqpRecord::Delivery(delivery) => {
+                let mut props = Props::again(delivery, entry.key.as_ref(), entry.uid, delivery.dead_count());
+                if let Item::Offer(offer) = &entry.item
+                    && !is_urgent(offer, &self.settings)
+                {
+                    let place = HeaderValue::Int(self.outage.put_aside(entry.place));
+                    props = props.with_header(header::ASIDE, place);
+                }
+                props.expiration = (!down).then_some(SOON);
+                Outgoing { key: RETRY, body: delivery.body.clone(), props }
+            }
+            // As the event has it: nobody can tell better what it was.
+            AmqpRecord::Odd(odd) => {
+                let props = Props::default().with_header(header::UID, odd.uid.to_string().as_str());
+                Outgoing { key: RETRY, body: odd.raw.clone(), props }
+            }
+        });
+        messages
+    }
+
+    /// The record of a post, as any producer would publish it, and so that nobody else can.
+    fn record_of(&self, told: &Told) -> Outgoing {
+        let mut record = self.own(Own::Direct, told.id(), RECORD_KEY, &told.body());
+        record.props = record.props.with_header(header::ALREADY_SENT, HeaderValue::Bool(true));
+        record
+    }
+
+    /// Tells producers that wait that their alarms are posted. Best effort: who hears nothing posts by itself.
+    async fn tell_posted(&self, entries: &[Entry]) {
+        let Some(broker) = &self.broker else { return };
+        let telling = async {
+            for entry in entries {
+                if let Item::Posted { offer, .. } = &entry.item
+                    && let Err(error) = tell(broker, offer).await
+                {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a producer was not told of its alarm");
+                }
+            }
+        };
+        if timeout(TELLING, telling).await.is_err() {
+            tracing::warn!("producers were not told of their alarms in time");
+        }
+    }
+}
+
+async fn tell(broker: &Broker, offer: &Offer) -> Result<(), crate::broker::BrokerError> {
+    let Some(reply) = &offer.reply else { return Ok(()) };
+    let body = json!({ "status": "success", "message_id": offer.message.uid.given() }).to_string();
+    let props = Props { correlation_id: Some(reply.correlation_id.clone()), ..Props::default() };
+    broker.publish("", &reply.queue, body.as_bytes(), &props, false).await
+}

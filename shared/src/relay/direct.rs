@@ -1,0 +1,282 @@
+//! An alarm does not wait for a diary: with the database away, urgent messages are posted from here, and their records
+//! are made later. No lease guards these posts, so that a message may be seen twice where it was accepted all the same
+//! or where two processes have it: the README names the exception.
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::Relay;
+use super::lane::millis;
+use super::outage::Progress;
+use super::plan::{Offer, Plan, is_urgent, plan_at_once};
+use crate::channel::{Answer, Channel, Post, Refusal};
+use crate::compose::Draft;
+use crate::config::{Room, Unknown};
+use crate::delivery::Verdict;
+
+/// The first wait before a call that was surely not posted is made again.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// Keeps the names of these records apart from all others.
+const NAMESPACE: Uuid = Uuid::from_u128(0x2f9d_60c1_b4a8_4e35_a7c6_0d1f_8e52_93bb);
+
+/// One call that was made, as its record tells it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Call {
+    at: Timestamp,
+    channel: String,
+    part: usize,
+    outcome: String,
+    status: Option<u16>,
+    latency_ms: u64,
+    request: Value,
+    error: Option<String>,
+}
+
+/// What was posted of one message in one room, and by which calls.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Told {
+    uid: String,
+    given_uid: String,
+    short_uid: String,
+    source: String,
+    door: String,
+    sent_by: Option<String>,
+    priority: i16,
+    room: String,
+    text: String,
+    content_hash: String,
+    /// Whether it is in the room: a call that came to nothing settles nothing.
+    posted: bool,
+    calls: Vec<Call>,
+}
+
+impl Told {
+    /// The record as any producer would write it. The bot id is a secret: the room's name stands in its place.
+    pub(super) fn body(&self) -> Value {
+        let last = self.calls.iter().rfind(|call| call.outcome == "posted").or_else(|| self.calls.last());
+        let status = last.and_then(|call| call.status);
+        json!({
+            "type": "log", "source": self.source.strip_prefix("source.").unwrap_or(&self.source),
+            "wbor_message_id": self.given_uid, "text": self.text, "bot_id": self.room, "code": status,
+            "statuscode": status, "timestamp": last.map(|call| call.at.to_string()), "alreadysent": true,
+            "talkback": self,
+        })
+    }
+
+    /// Names it: told twice, by whatever way, it is one record.
+    pub(super) fn id(&self) -> Uuid {
+        let name = serde_json::to_vec(&(&self.uid, &self.content_hash, &self.room, &self.calls)).unwrap_or_default();
+        Uuid::new_v5(&NAMESPACE, &name)
+    }
+
+    /// What such a record tells.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        let mut body: Value = serde_json::from_slice(body).ok()?;
+        serde_json::from_value(body.get_mut("talkback")?.take()).ok()
+    }
+
+    /// As the statement takes it, a row for each call; `id` is the record's.
+    pub(super) fn rows(&self, id: Uuid) -> Vec<Value> {
+        let settles = |index| self.posted && index == 0;
+        let row = |(index, call): (usize, &Call)| {
+            json!({
+                "uid": self.uid, "given_uid": self.given_uid, "short_uid": self.short_uid, "source": self.source,
+                "door": self.door, "sent_by": self.sent_by, "priority": self.priority, "room": self.room,
+                "text": self.text.replace('\0', "\u{fffd}"), "content_hash": self.content_hash,
+                "settles": settles(index), "operation": "post", "channel": call.channel, "status": call.status,
+                "outcome": call.outcome, "latency_ms": call.latency_ms, "at": call.at.to_string(),
+                "request": call.request, "error": call.error,
+                "record_key": Uuid::new_v5(&id, &index.to_be_bytes()).to_string(),
+            })
+        };
+        self.calls.iter().enumerate().map(row).collect()
+    }
+}
+
+impl Relay {
+    /// What it is remembered by: the same uid with another content is another message.
+    pub(super) fn name_of(&self, offer: &Offer) -> String {
+        let hash = self.settings.lookup.hash("content", &offer.message.content());
+        format!("{}/{}", offer.message.uid.key(), STANDARD.encode(hash))
+    }
+
+    /// Whether it is to be posted without the database: urgent, not too old, and not yet its producer's to post. Whose
+    /// front end must be told of a success can only be told with the database: it posts by itself.
+    pub(super) fn goes_directly(&self, offer: &Offer) -> bool {
+        let now = Timestamp::now();
+        let told = !(offer.message.wants_ack_url && self.settings.ack_url.is_some());
+        is_urgent(offer, &self.settings) && told && !is_too_late(&plan_at_once(offer, &self.settings), offer, now)
+    }
+
+    /// Posts these messages until `until`, each room's in their order, the rooms side by side. Says which are wholly
+    /// posted; of the others it is remembered how far they came.
+    pub(super) async fn post_directly(&self, offers: &[&Offer], until: Instant) -> Vec<bool> {
+        let plans: Vec<Plan> = offers.iter().map(|offer| plan_at_once(offer, &self.settings)).collect();
+        let rooms = self.settings.rooms.iter().map(|room| {
+            let queue = offers.iter().zip(&plans).filter_map(|(offer, plan)| {
+                let delivery = plan.deliveries.iter().find(|delivery| delivery.room == room.name)?;
+                Some((*offer, plan, delivery.parts.as_slice()))
+            });
+            self.speak(room, queue.collect(), until)
+        });
+        join_all(rooms).await;
+        let done = |(offer, plan): (&&Offer, &Plan)| {
+            let (name, mut rooms) = (self.name_of(offer), plan.deliveries.iter());
+            plan.verdict == Verdict::Accepted && rooms.all(|to| self.outage.progress(&name, &to.room).done)
+        };
+        offers.iter().zip(&plans).map(done).collect()
+    }
+
+    /// What there is to be recorded of a message.
+    pub(super) fn told(&self, offer: &Offer) -> Vec<Told> {
+        let message = &offer.message;
+        let plan = plan_at_once(offer, &self.settings);
+        let (name, hash) = (self.name_of(offer), self.settings.lookup.hash("content", &message.content()));
+        let told = |room: &str| {
+            let Progress { posted, done, calls, .. } = self.outage.progress(&name, room);
+            (!calls.is_empty()).then(|| Told {
+                uid: message.uid.key().to_owned(),
+                given_uid: message.uid.given().to_owned(),
+                short_uid: message.uid.short().to_owned(),
+                source: message.source.as_str().to_owned(),
+                door: offer.door.as_str().to_owned(),
+                sent_by: offer.sent_by.clone(),
+                priority: plan.priority.rank(),
+                room: room.to_owned(),
+                text: message.body.as_str().to_owned(),
+                content_hash: STANDARD.encode(&hash),
+                posted: posted && done,
+                calls,
+            })
+        };
+        plan.deliveries.iter().filter_map(|delivery| told(&delivery.room)).collect()
+    }
+
+    /// Speaks in one room. What cannot be posted now stops those behind it: order is kept.
+    async fn speak(&self, room: &Room, queue: Vec<(&Offer, &Plan, &[Draft])>, until: Instant) {
+        if queue.is_empty() {
+            return;
+        }
+        let channel = match self.channel(room) {
+            Ok(channel) => channel,
+            Err(error) => {
+                tracing::error!(room = room.name, error = &error as &dyn std::error::Error, "channel cannot be made");
+                return;
+            }
+        };
+        for (offer, plan, parts) in queue {
+            if !self.say(room, channel.as_ref(), offer, plan, parts, until).await {
+                return;
+            }
+        }
+    }
+
+    /// Posts what is left of one message in one room; whether those behind it may follow.
+    async fn say(
+        &self,
+        room: &Room,
+        channel: &dyn Channel,
+        offer: &Offer,
+        plan: &Plan,
+        parts: &[Draft],
+        until: Instant,
+    ) -> bool {
+        let name = self.name_of(offer);
+        let mut progress = self.outage.progress(&name, &room.name);
+        if progress.done {
+            return true;
+        }
+        let mut not_before = Instant::now();
+        let mut pause = AGAIN;
+        while !progress.done {
+            let Some(part) = parts.get(progress.next) else {
+                progress.done = true;
+                break;
+            };
+            let turn = self.outage.turn(room).max(not_before);
+            let late = progress.next == 0 && is_too_late(plan, offer, Timestamp::now());
+            if turn >= until || late {
+                self.outage.set_progress(&name, &room.name, progress);
+                return late;
+            }
+            sleep_until(turn).await;
+            let limit = self.settings.lanes.http.min(until.saturating_duration_since(Instant::now()));
+            self.outage.charge(room);
+            let (answer, call) = self.call(room, channel, part, progress.next, limit).await;
+            progress.calls.push(call);
+            match answer {
+                Answer::Posted => {
+                    progress.posted = true;
+                    (progress.next, progress.unknowns, pause) = (progress.next + 1, 0, AGAIN);
+                }
+                Answer::Retry { after, .. } => {
+                    not_before = Instant::now() + after.unwrap_or(pause);
+                    pause *= 2;
+                }
+                // Doubled is better than lost, unless the room says otherwise; but not for ever.
+                Answer::Unknown if progress.unknowns == 0 && room.unknown == Unknown::Resend => {
+                    progress.unknowns = 1;
+                    not_before = Instant::now() + pause;
+                }
+                Answer::Unknown => {
+                    progress.posted = true;
+                    (progress.next, progress.unknowns) = (progress.next + 1, 0);
+                }
+                // With the database back the lanes deal with it as with any other.
+                Answer::Refuse { why } if progress.next == 0 => {
+                    self.outage.set_progress(&name, &room.name, progress);
+                    return why == Refusal::Part;
+                }
+                Answer::Refuse { .. } => progress.done = true,
+            }
+            self.outage.set_progress(&name, &room.name, progress.clone());
+        }
+        self.outage.set_progress(&name, &room.name, progress);
+        true
+    }
+
+    async fn call(
+        &self,
+        room: &Room,
+        channel: &dyn Channel,
+        part: &Draft,
+        index: usize,
+        limit: Duration,
+    ) -> (Answer, Call) {
+        let (at, started) = (Timestamp::now(), Instant::now());
+        let post = Post { room, text: &part.text, picture_url: part.picture_url.as_deref() };
+        let call = channel.post(post, limit).await;
+        let latency = started.elapsed();
+        let outcome = match call.answer {
+            Answer::Posted => "posted",
+            Answer::Retry { limited: false, .. } => "retry",
+            Answer::Retry { limited: true, .. } => "limited",
+            Answer::Refuse { why: Refusal::Part } => "refused",
+            Answer::Refuse { why: Refusal::Room } => "suspended",
+            Answer::Unknown => "unknown",
+        };
+        let duration_ms = millis(latency);
+        let (status, error) = (call.status, call.error);
+        tracing::info!(room = room.name, outcome, status, duration_ms, error, "part called without the database");
+        let request = call.request;
+        let channel = channel.name().to_owned();
+        let outcome = outcome.to_owned();
+        let part = index + 1;
+        (call.answer, Call { at, channel, part, outcome, status, latency_ms: duration_ms, request, error })
+    }
+}
+
+/// Whether its time is over, or its producer posts by itself.
+fn is_too_late(plan: &Plan, offer: &Offer, now: Timestamp) -> bool {
+    let by_age = offer.stamped_at.and_then(|at| at.checked_add(plan.age).ok());
+    let expires = plan.expires_at.or(by_age);
+    plan.verdict != Verdict::Accepted || [expires, plan.deliver_by].iter().flatten().any(|end| *end <= now)
+}

@@ -1,0 +1,160 @@
+//! What one process remembers of an outage of the database: that it is down, how far it has come with posting alarms by
+//! itself, and at what pace. Nothing here is a promise: a process that ends forgets it, and then a batch that comes
+//! back may be seen twice, which is the exception that the README names.
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::direct::Call;
+use crate::config::Room;
+
+/// So long after it was found down, the database is asked only briefly: alarms may lie behind what is in hand.
+const REMEMBERED: Duration = Duration::from_secs(5);
+
+/// What is remembered of a message is forgotten after this; a batch comes back much sooner.
+const KEPT: Duration = Duration::from_secs(3600);
+
+#[derive(Default)]
+pub(super) struct Outage(Mutex<Memory>);
+
+#[derive(Default)]
+struct Memory {
+    down: Option<Instant>,
+    /// When the next post of a room would come, were there no burst (GCRA).
+    arrivals: HashMap<String, Instant>,
+    begun: HashMap<String, Begun>,
+    /// Places of what was put aside and has not been stored since.
+    aside: BTreeSet<i64>,
+    /// The last place that was given.
+    last: i64,
+    /// When waiting for what is missing ends.
+    recovered_by: Option<Instant>,
+}
+
+/// A message whose posting was begun here.
+struct Begun {
+    since: Instant,
+    rooms: HashMap<String, Progress>,
+}
+
+/// How far a message has come in one room.
+#[derive(Clone, Default)]
+pub(super) struct Progress {
+    /// The part to be posted next, from 0.
+    pub(super) next: usize,
+    /// Calls whose answers were lost, of the next part.
+    pub(super) unknowns: u32,
+    /// Nothing is left to be posted.
+    pub(super) done: bool,
+    /// At least one part is in the room.
+    pub(super) posted: bool,
+    /// Calls that are not recorded.
+    pub(super) calls: Vec<Call>,
+}
+
+impl Outage {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the database was down a moment ago.
+    pub(super) fn is_known(&self) -> bool {
+        self.memory().down.is_some_and(|since| since.elapsed() < REMEMBERED)
+    }
+
+    /// Remembers that it was found down.
+    pub(super) fn found(&self) {
+        let mut memory = self.memory();
+        memory.down = Some(Instant::now());
+        memory.recovered_by = None;
+    }
+
+    /// The database is back; whether that is news.
+    pub(super) fn over(&self) -> bool {
+        self.memory().down.take().is_some()
+    }
+
+    /// Whether something was put aside that has not been stored since.
+    pub(super) fn has_aside(&self) -> bool {
+        !self.memory().aside.is_empty()
+    }
+
+    /// The places of what was put aside and has not been stored since.
+    pub(super) fn aside(&self) -> BTreeSet<i64> {
+        self.memory().aside.clone()
+    }
+
+    /// The place of something that is put aside, a new one if it has none.
+    pub(super) fn put_aside(&self, place: Option<i64>) -> i64 {
+        let now = jiff::Timestamp::now().as_microsecond();
+        let mut memory = self.memory();
+        let place = place.unwrap_or_else(|| now.max(memory.last + 1));
+        memory.last = memory.last.max(place);
+        memory.aside.insert(place);
+        place
+    }
+
+    /// What was put aside is stored.
+    pub(super) fn stored(&self, place: i64) {
+        self.memory().aside.remove(&place);
+    }
+
+    /// The database takes what comes, in order; `within`: what is missing then is not waited for any more.
+    pub(super) fn recovering(&self, within: Duration) {
+        let mut memory = self.memory();
+        let by = *memory.recovered_by.get_or_insert_with(|| Instant::now() + within);
+        if memory.aside.is_empty() || Instant::now() >= by {
+            memory.aside.clear();
+            memory.recovered_by = None;
+        }
+    }
+
+    /// When this room may be spoken in next: at most its burst, then its pace. Nobody knows what others post meanwhile.
+    pub(super) fn turn(&self, room: &Room) -> Instant {
+        let now = Instant::now();
+        let arrival = self.memory().arrivals.get(&room.name).copied().unwrap_or(now);
+        arrival.checked_sub(room.pace * room.burst.saturating_sub(1)).unwrap_or(now)
+    }
+
+    /// A post is made in this room now.
+    pub(super) fn charge(&self, room: &Room) {
+        let now = Instant::now();
+        let mut memory = self.memory();
+        let arrival = memory.arrivals.entry(room.name.clone()).or_insert(now);
+        *arrival = (*arrival).max(now) + room.pace;
+    }
+
+    /// Whether nothing was begun: the usual case, in which nobody need be asked for a name.
+    pub(super) fn is_idle(&self) -> bool {
+        self.memory().begun.is_empty()
+    }
+
+    /// Whether something of it may be in a room already: then no other way may be taken with it.
+    pub(super) fn is_begun(&self, name: &str) -> bool {
+        let visible = |progress: &Progress| progress.next > 0 || progress.unknowns > 0 || progress.done;
+        self.memory().begun.get(name).is_some_and(|begun| begun.rooms.values().any(visible))
+    }
+
+    /// What was called is on the broker, or in the database.
+    pub(super) fn recorded(&self, name: &str) {
+        if let Some(begun) = self.memory().begun.get_mut(name) {
+            begun.rooms.values_mut().for_each(|progress| progress.calls.clear());
+        }
+    }
+
+    pub(super) fn progress(&self, name: &str, room: &str) -> Progress {
+        self.memory().begun.get(name).and_then(|begun| begun.rooms.get(room)).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn set_progress(&self, name: &str, room: &str, progress: Progress) {
+        let mut memory = self.memory();
+        memory.begun.retain(|_, begun| begun.since.elapsed() < KEPT);
+        let begun = memory
+            .begun
+            .entry(name.to_owned())
+            .or_insert_with(|| Begun { since: Instant::now(), rooms: HashMap::new() });
+        begun.rooms.insert(room.to_owned(), progress);
+    }
+}
