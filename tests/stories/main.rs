@@ -4,6 +4,7 @@
 
 mod answers;
 mod asyncapi;
+mod attack;
 mod by_hand;
 mod callback;
 mod events;

@@ -11,6 +11,22 @@ use crate::problem::{Fault, Problem};
 /// The largest document that is read.
 pub(crate) const LARGEST: usize = 64 * 1024;
 
+/// The body of a request.
+///
+/// # Errors
+/// 413 over 64 KiB.
+pub(crate) fn bytes_of(request: &Request) -> Result<&[u8], Problem> {
+    let bytes: &[u8] = match request.body() {
+        Body::Text(text) => text.as_bytes(),
+        Body::Binary(bytes) => bytes,
+        _ => &[],
+    };
+    if bytes.len() > LARGEST {
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body may have 64 KiB"));
+    }
+    Ok(bytes)
+}
+
 /// The fields of a document, taken out one by one; what is wrong is gathered, so that it is all told at once.
 pub(crate) struct Document {
     fields: Map<String, Value>,
@@ -25,14 +41,7 @@ impl Document {
     /// # Errors
     /// 413 over 64 KiB, 415 if it is not said to be JSON in UTF-8, 400 if it is no JSON object.
     pub(crate) fn open(request: &Request) -> Result<Self, Problem> {
-        let bytes: &[u8] = match request.body() {
-            Body::Text(text) => text.as_bytes(),
-            Body::Binary(bytes) => bytes,
-            _ => &[],
-        };
-        if bytes.len() > LARGEST {
-            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "a document may have 64 KiB"));
-        }
+        let bytes = bytes_of(request)?;
         if !is_json(request.headers()) {
             let detail = "Content-Type must be application/json, in UTF-8 and not compressed";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));

@@ -1,7 +1,6 @@
 //! The HTTP door: `POST /send`, `GET /messages/{uid}`, `GET /health` (and `GET /`), `POST /v3/bots/post`.
-//!
-//! Verified before parsed, parsed before handled: each step returns a typed value or the problem that is the
-//! answer. Nothing is told to a caller without a key but whether a message sent now would be stored.
+//! Verified before parsed, parsed before handled: each step returns a typed value or the problem that is the answer.
+//! Nothing is told to a caller without a key but whether a message sent now would be stored.
 mod answer;
 mod document;
 mod event;
@@ -20,20 +19,18 @@ mod take_in;
 
 use lambda_http::{Body, Request, Response, http::Method};
 use lambda_runtime::LambdaEvent;
+use path::Path;
+use problem::Problem;
 use serde_json::Value;
 use talkback::relay::Relay;
 use tokio::time::Instant;
 
-use path::Path;
-use problem::Problem;
-
 /// One invocation: the event of a function URL or an HTTP API, and its answer in their form.
 pub async fn invoke(relay: &Relay, event: LambdaEvent<Value>) -> Value {
-    let response = match event::read(&event.payload, event.context) {
+    event::write(match event::read(&event.payload, event.context) {
         Ok(request) => handle(relay, request).await,
         Err(problem) => event::refused(problem),
-    };
-    event::write(response)
+    })
 }
 
 /// Answers one request, whose path has no stage before it.
@@ -49,8 +46,7 @@ pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
 }
 
 async fn serve(relay: &Relay, request: &Request) -> Result<Response<Body>, Problem> {
-    let path = Path::of(request.uri().path()).ok_or_else(Problem::unknown_path)?;
-    path.check(request.method())?;
+    let path = Path::of_request(request)?;
     if path != Path::Health && relay.settings.send_keys.is_empty() {
         tracing::error!("no send key is configured (TALKBACK_SEND_KEYS): nothing is served");
         return Err(Problem::no_keys());

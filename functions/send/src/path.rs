@@ -1,5 +1,5 @@
 //! What stands at which address, and which methods it takes.
-use lambda_http::http::Method;
+use lambda_http::{Request, http::Method};
 use percent_encoding::percent_decode_str;
 
 use crate::problem::Problem;
@@ -19,7 +19,7 @@ pub(crate) enum Path {
 
 impl Path {
     /// Reads the path of a request; `None` where nothing stands.
-    pub(crate) fn of(path: &str) -> Option<Self> {
+    fn of(path: &str) -> Option<Self> {
         match path {
             "/send" => Some(Self::Send),
             "/v3/bots/post" => Some(Self::BotsPost),
@@ -32,9 +32,18 @@ impl Path {
         }
     }
 
+    /// What stands at the address of a request.
+    ///
+    /// # Errors
+    /// 404 where nothing stands, 405 for a method that the address does not take.
+    pub(crate) fn of_request(request: &Request) -> Result<Self, Problem> {
+        let path = Self::of(request.uri().path()).ok_or_else(Problem::unknown_path)?;
+        path.check(request.method()).map(|()| path)
+    }
+
     /// # Errors
     /// 405 for a method that this address does not take.
-    pub(crate) fn check(&self, method: &Method) -> Result<(), Problem> {
+    fn check(&self, method: &Method) -> Result<(), Problem> {
         let (taken, allow) = match self {
             Self::Send | Self::BotsPost => (*method == Method::POST, "POST"),
             Self::Message(_) | Self::Health => ([Method::GET, Method::HEAD].contains(method), "GET, HEAD"),

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::chance::Chance;
 use super::traffic::Message;
 use super::works::{Setup, Works};
+use crate::attack::{Tally, attack};
 
 const MESSAGES: usize = 160;
 const FREEZING: Duration = Duration::from_secs(9);
@@ -24,7 +25,9 @@ async fn freeze(works: &Works, function: &str, which: u64, seed: u64) -> usize {
     let mut chance = Chance::of(seed);
     let begun = Instant::now();
     let mut freezes = 0;
-    while begun.elapsed() < FREEZING {
+    // On a machine that is busy with other things few calls are under way: then it goes on until one was hit.
+    let enough = || begun.elapsed() > FREEZING && (works.late() > 0 || begun.elapsed() > 2 * FREEZING);
+    while !enough() {
         // The moments are what the story is about: no condition is waited for.
         sleep(Duration::from_millis(chance.within(100..700))).await;
         freezes += usize::from(works.functions.freeze(function, which));
@@ -34,11 +37,9 @@ async fn freeze(works: &Works, function: &str, which: u64, seed: u64) -> usize {
     freezes
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_function_frozen_past_its_lease_posts_nothing_twice() {
-    let seed = 4;
+async fn round(seed: u64) -> Tally {
     let setup = Setup {
-        story: "freezes",
+        story: "freeze",
         lanes: LANES,
         slow: Duration::from_millis(5),
         dispatchers: 2,
@@ -56,11 +57,16 @@ async fn a_function_frozen_past_its_lease_posts_nothing_twice() {
         freeze(&works, "send", 0, seed + 4),
     );
     senders.join_all().await;
-    let reckoning = works.reckon(&said, OVERLAP).await;
     let freezes = one + other + consumer + send;
-    let told = format!("seed {seed}: {freezes} freezes, {}", reckoning.told());
-    println!("{told}");
-    assert!(reckoning.is_clean(), "{told}\nlogs in {}", works.folder.display());
-    assert!(freezes > 8 && reckoning.hits + reckoning.abandoned > 0, "a toy: {told}");
+    let mut tally = works.reckon(&said, OVERLAP).await.tally(&format!("{freezes} freezes"), &works);
+    if freezes <= 8 {
+        tally.others.push(format!("only {freezes} freezes"));
+    }
     Arc::into_inner(works).unwrap().end().await;
+    tally
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_frozen_past_its_lease_posts_nothing_twice() {
+    attack("freeze", &[4], round).await;
 }

@@ -8,6 +8,7 @@ use tokio::time::{Instant, interval};
 
 use super::traffic::Message;
 use super::works::{PATIENCE, Works, group};
+use crate::attack::Tally;
 
 /// A part as its rows have it.
 struct Part {
@@ -86,6 +87,24 @@ impl Reckoning {
             list.iter().for_each(|fault| write!(told, "\n  {name}: {fault}").unwrap());
         }
         told
+    }
+}
+
+impl Reckoning {
+    /// What an attack found; `did`: what it did, in words.
+    pub fn tally(&self, did: &str, works: &Works) -> Tally {
+        let mut others = self.unconfirmed.clone();
+        others.extend(self.complaints.iter().cloned());
+        Tally {
+            messages: self.messages,
+            hits: self.hits + self.abandoned,
+            lost: self.lost.len(),
+            doubled: self.doubled.len(),
+            disordered: self.disordered.len(),
+            unrecorded: self.unrecorded.len(),
+            others,
+            told: format!("{did}, {}\nlogs in {}", self.told(), works.folder.display()),
+        }
     }
 }
 
@@ -173,7 +192,7 @@ impl Works {
     }
 
     /// How many claims of each message were given up because it was too late to call, by the functions' logs.
-    fn abandoned(&self) -> HashMap<String, usize> {
+    pub fn abandoned(&self) -> HashMap<String, usize> {
         let mut count = HashMap::new();
         for log in std::fs::read_dir(&self.folder).unwrap() {
             let text = std::fs::read_to_string(log.unwrap().path()).unwrap();

@@ -224,6 +224,11 @@ impl Works {
         self.sim.posts().iter().filter(long_ago).filter(|post| post.answer.is_none()).count()
     }
 
+    /// How many calls were not made, or not answered, in their time: their callers were frozen meanwhile.
+    pub fn late(&self) -> usize {
+        self.cut_off() + self.abandoned().values().sum::<usize>()
+    }
+
     pub async fn db(&self) -> tokio_postgres::Client {
         connect(&self.database_url).await
     }

@@ -3,14 +3,14 @@
 //! use all three.
 use std::borrow::Cow;
 
+use lambda_http::Request;
 use lambda_http::http::{HeaderMap, StatusCode, header};
-use lambda_http::{Body, Request};
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use talkback::json;
 
-use crate::document::LARGEST;
+use crate::document::bytes_of;
 use crate::problem::Problem;
 
 /// The fields of one request; unknown ones are ignored, as by GroupMe.
@@ -22,14 +22,7 @@ impl Fields {
     /// # Errors
     /// 413 over 64 KiB, 415 for a body in another form or encoding, 400 if it is JSON that cannot be read.
     pub(crate) fn open(request: &Request) -> Result<Self, Problem> {
-        let bytes: &[u8] = match request.body() {
-            Body::Text(text) => text.as_bytes(),
-            Body::Binary(bytes) => bytes,
-            _ => &[],
-        };
-        if bytes.len() > LARGEST {
-            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "a post may have 64 KiB"));
-        }
+        let bytes = bytes_of(request)?;
         let mut fields = Map::from_iter(form(request.uri().query().unwrap_or_default()));
         fields.extend(body(bytes, request.headers())?);
         Ok(Self(fields))
@@ -96,7 +89,10 @@ mod tests {
     use secrecy::ExposeSecret as _;
     use serde_json::json;
 
+    use lambda_http::Body;
+
     use super::*;
+    use crate::document::LARGEST;
 
     fn open(uri: &str, content_type: &str, body: impl Into<Body>) -> Result<Fields, Problem> {
         let request = lambda_http::http::Request::post(uri).header("content-type", content_type).body(body.into());
