@@ -9,7 +9,13 @@ mod record;
 mod round;
 mod table;
 
-use std::{fs, path::Path, sync::mpsc, thread};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -45,12 +51,12 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let cargo_lambda = install::cargo_lambda()?;
     let built = step("build everything", || cargo::build(&["--workspace", "--bins", "--test", "stories", "--locked"]))?;
     interrupt::check()?;
-    let program = |name: &str| built.get(name).with_context(|| format!("the build made no program `{name}`"));
-    let stories = program("stories")?.clone();
-    let bin = program("send")?.parent().context("a program without a folder")?.to_path_buf();
+    let programs = dir.join("programs");
+    let built = keep(&built, &programs)?;
+    let stories = built.get("stories").context("the build made no program `stories`")?.clone();
     let perform = |rounds: Vec<Round>, to: &str, record: Option<&mut Record>| {
         let servers = Servers::start(&dir.join("servers"))?;
-        let environment = servers.environment(&Programs { bin, cargo_lambda })?;
+        let environment = servers.environment(&Programs { bin: programs, cargo_lambda })?;
         let stage = Stage { stories, environment, servers, dir: dir.join(to) };
         play(&stage, rounds, record)
     };
@@ -110,6 +116,18 @@ fn play(stage: &Stage, rounds: Vec<Round>, mut record: Option<&mut Record>) -> R
         }
         broken.and_then(|()| interrupt::check().context("the same command goes on from here")).map(|()| None)
     })
+}
+
+/// Copies the programs to a folder of ours: who builds meanwhile changes nothing of what is attacked.
+fn keep(built: &BTreeMap<String, PathBuf>, to: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    anew(to)?;
+    let copy = |(name, path): (&String, &PathBuf)| {
+        let kept = to.join(name);
+        fs::copy(path, &kept).with_context(|| format!("cannot copy {}", path.display()))?;
+        Ok((name.clone(), kept))
+    };
+    // xtask itself is no part of what is attacked.
+    built.iter().filter(|(name, _)| *name != "xtask").map(copy).collect()
 }
 
 /// So many rounds run at a time: on two cores more of them only wait for each other.
