@@ -13,17 +13,17 @@ use super::traffic::Message;
 use super::works::{Setup, Works, eventually, group};
 use crate::attack::{Tally, attack};
 
-const MESSAGES: usize = 70;
+const MESSAGES: usize = 60;
 
 /// Over which they are said.
 const TIME: Duration = Duration::from_secs(6);
 
 const OVERLAP: Duration = Duration::from_secs(1);
 
-const PACE: (&str, Duration) = ("50ms", Duration::from_millis(50));
+const PACE: (&str, Duration) = ("30ms", Duration::from_millis(30));
 
 /// Of producers that wait for an answer.
-const PATIENCE: (&str, Duration) = ("3s", Duration::from_secs(3));
+const PATIENCE: (&str, Duration) = ("6s", Duration::from_secs(6));
 
 /// Eleven minutes: ten are the emulator's time limit, and a clock that is fast by just that is a special case.
 const AHEAD: i64 = 660;
@@ -124,7 +124,10 @@ async fn round(seed: u64) -> Tally {
     let lines = works.sim.lines(&group(0));
     for Timed { word, seen } in &timed {
         let shown = lines.iter().filter(|line| line.text.as_deref().is_some_and(|text| text.contains(word))).count();
-        tally.lost += usize::from(*seen && shown == 0);
+        if *seen && shown == 0 {
+            tally.lost += 1;
+            tally.others.push(format!("{word} was not shown"));
+        }
         tally.doubled += shown.saturating_sub(1);
         if !seen && shown > 0 {
             tally.others.push(format!("{word} was shown"));
