@@ -57,7 +57,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let perform = |rounds: Vec<Round>, to: &str, record: Option<&mut Record>| {
         let servers = Servers::start(&dir.join("servers"))?;
         let environment = servers.environment(&Programs { bin: programs, cargo_lambda })?;
-        let stage = Stage { stories, environment, servers, dir: dir.join(to) };
+        let stage = Stage { stories, environment, servers, dir: dir.join(to), keeps: record.is_none() };
         play(&stage, rounds, record)
     };
     if let Some(seed) = options.again {

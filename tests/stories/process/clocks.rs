@@ -75,6 +75,8 @@ async fn round(seed: u64) -> Tally {
         slow: Duration::from_millis(20),
         pace: PACE.0,
         patience: PATIENCE.0,
+        // After each batch the consumer posts for a second: what comes meanwhile must not wait for several of them.
+        batch: 100,
         ..Setup::default()
     };
     let works = Arc::new(Works::start(setup).await);
