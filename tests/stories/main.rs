@@ -13,6 +13,7 @@ mod front_end;
 mod gallery;
 mod groupme_door;
 mod hostile_pictures;
+mod interleavings;
 mod lanes;
 mod main_job;
 mod migrations;
