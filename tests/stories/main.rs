@@ -39,4 +39,5 @@ mod send_look_up;
 mod setup;
 mod station;
 mod storm;
+mod taken;
 mod vhost;
