@@ -63,7 +63,8 @@ impl Relay {
     /// The database is unavailable.
     pub async fn tend_once(&self) -> Result<(), StoreError> {
         self.store.sweep(self.settings.lanes.unconfirmed_after).await?;
-        self.tell_expired().await
+        self.tell_expired().await?;
+        self.tell_left().await
     }
 
     async fn forget(&self) -> Result<(), StoreError> {
