@@ -11,3 +11,7 @@ update deliveries set told = true where state = 'withdrawn';
 create index deliveries_left on deliveries (deliver_by)
   where state = 'withdrawn' and deliver_by is not null and not told;
 create index deliveries_unrecorded on deliveries (room, id) where state = 'withdrawn' and alarm is not null and told;
+
+-- Retention finds what is old by its time, and what it has trimmed no more.
+create index api_calls_bodies on api_calls (at) where request is not null or response is not null;
+create index delivery_events_at on delivery_events (at);
