@@ -11,7 +11,7 @@ use talkback::relay::dispatch::{Budget, end_of};
 use talkback::store::StoreError;
 use tokio::time::timeout;
 
-pub use door::Refusal;
+pub use door::{Refusal, open};
 
 /// How long storing a line may take.
 const PATIENCE: Duration = Duration::from_millis(900);

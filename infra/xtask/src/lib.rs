@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod cargo;
+pub mod chaos;
 pub mod checkout;
 pub mod children;
 pub mod demo;
@@ -20,4 +21,5 @@ pub mod publish;
 pub mod secrets;
 pub mod servers;
 pub mod test;
+mod testbed;
 pub mod up;
