@@ -42,5 +42,6 @@ mod send_look_up;
 mod setup;
 mod station;
 mod storm;
+mod take_over;
 mod taken;
 mod vhost;
