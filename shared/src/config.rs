@@ -25,6 +25,7 @@ mod table;
 
 pub use lanes::Lanes;
 pub use media::Media;
+pub use provider_url::check_base;
 pub use records::Records;
 pub use room::{Room, Unknown};
 pub use table::{SETTINGS, readme_rows};

@@ -2,7 +2,9 @@
 //! a broker with a virtual host and a database per story; and what is done to it: processes killed and frozen,
 //! connections cut. Everything is started here and ended by its process id, also when a story fails.
 mod browser;
-mod chance;
+pub mod chance;
+mod clocks;
+mod crowd;
 mod emulator;
 mod freezes;
 mod functions;
@@ -11,5 +13,6 @@ mod logger;
 mod main_job;
 mod outages;
 mod reckoning;
+mod repeats;
 mod traffic;
 mod works;

@@ -70,6 +70,19 @@ pub fn browser() -> Result<()> {
     Ok(())
 }
 
+/// Sees to it that faketime is installed.
+///
+/// # Errors
+/// If it is not and cannot be: then it says exactly what to install.
+pub fn faketime() -> Result<()> {
+    if programs::find("faketime").is_some() {
+        return Ok(());
+    }
+    say("faketime is not here: with it a test gives two functions clocks that are ten minutes apart.");
+    debian::install(&[("faketime", "libfaketime (`faketime` in PATH)")])?;
+    programs::find("faketime").context("faketime was installed, but no `faketime` is found").map(drop)
+}
+
 /// The program `cargo-lambda`, installed under `target/tools` if it is nowhere else.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod bench;
 pub mod cargo;
+pub mod chaos;
 pub mod checkout;
 pub mod children;
 pub mod demo;
@@ -21,4 +22,5 @@ pub mod publish;
 pub mod secrets;
 pub mod servers;
 pub mod test;
+mod testbed;
 pub mod up;

@@ -10,7 +10,12 @@ impl Relay {
     /// Tends the store until the budget ends, once each poll; a failure is logged and tried again. Answers go their own
     /// way, and so do records: a producer's address or a broker that is silent must not hold up what is due.
     pub async fn tend(&self, budget: &Budget) {
-        tokio::join!(self.sweep(budget), self.give_answers(budget), self.publish_records(budget));
+        tokio::join!(
+            self.sweep(budget),
+            self.give_answers(budget),
+            self.tell_begun(budget),
+            self.publish_records(budget)
+        );
     }
 
     async fn sweep(&self, budget: &Budget) {
@@ -36,6 +41,17 @@ impl Relay {
         while !budget.is_over() {
             if let Err(error) = self.answer(None, budget.until).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "answers wait");
+            }
+            sleep(pause.min(budget.remaining())).await;
+        }
+    }
+
+    /// What nobody told who posted it.
+    async fn tell_begun(&self, budget: &Budget) {
+        let pause = self.settings.lanes.poll;
+        while !budget.is_over() {
+            if let Err(error) = self.answer_begun(None, budget.until).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "producers wait to hear that they are taken");
             }
             sleep(pause.min(budget.remaining())).await;
         }

@@ -159,7 +159,7 @@ call as (
                 request = excluded.request, response = excluded.response, error = excluded.error
   where api_calls.outcome = 'unknown'),
 d0 as materialized (
-  select d.id, d.state from deliveries d where d.id = $2 and (select count(*) from lane) >= 0 for no key update),
+  select d.id, d.uid, d.state from deliveries d where d.id = $2 and (select count(*) from lane) >= 0 for no key update),
 old as materialized (
   select p.delivery, p.n, p.state from parts p, d0 where p.delivery = d0.id and p.n = $3
     and (p.attempt = $4 and p.state in ('posting', 'unconfirmed')
@@ -203,7 +203,8 @@ r as (
   update rooms r set state = 'suspended', state_since = t.now, state_reason = 'HTTP ' || coalesce($7::text, '?')
   from lane, t where r.name = lane.room and r.state = 'open' and $6 = 'suspended' and r.fingerprint = $15 returning r.name)
 select (select count(*) from lane) > 0 as owner, coalesce((select state from d), (select state from d0)) as state,
-       exists (select 1 from r) as suspended";
+       exists (select 1 from r) as suspended,
+       coalesce((select m.answer in ('due', 'giving') from messages m where m.uid = (select uid from d0)), false) as asked";
 
 pub(super) const RELEASE: &str = "update lanes set token = null, lease_until = null where token = $1";
 
