@@ -27,6 +27,7 @@ mod pictures;
 mod plans;
 mod privacy;
 mod process;
+mod producers;
 mod records;
 mod reports;
 mod retention;

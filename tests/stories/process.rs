@@ -2,8 +2,8 @@
 //! a broker with a virtual host and a database per story; and what is done to it: processes killed and frozen,
 //! connections cut. Everything is started here and ended by its process id, also when a story fails.
 mod browser;
-mod chance;
-mod emulator;
+pub mod chance;
+pub mod emulator;
 mod freezes;
 mod functions;
 mod kills;
@@ -12,4 +12,4 @@ mod main_job;
 mod outages;
 mod reckoning;
 mod traffic;
-mod works;
+pub mod works;
