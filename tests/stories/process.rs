@@ -5,7 +5,6 @@ mod browser;
 pub mod chance;
 mod clocks;
 mod crowd;
-mod emulator;
 pub mod emulator;
 mod freezes;
 mod functions;
