@@ -39,7 +39,8 @@ pub struct Told<'a> {
 
 /// A folder of this story and this process, emptied.
 pub fn folder(story: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("producers").join(format!("{story}-{}", std::process::id()));
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("producers").join(format!("{story}-{}", std::process::id()));
     drop(std::fs::remove_dir_all(&folder));
     std::fs::create_dir_all(&folder).unwrap();
     folder
@@ -60,8 +61,7 @@ impl Desk {
         let station = Station::with(setup).await;
         let relay = station.relay("migrate");
         migrate::handle(&relay, LambdaEvent::new(json!({}), Context::default())).await.unwrap();
-        let connection =
-            talkback::broker::connect(&vhost.url().into(), None, "the desk", PATIENCE).await.unwrap();
+        let connection = talkback::broker::connect(&vhost.url().into(), None, "the desk", PATIENCE).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         Self { station, vhost, folder: folder(story), connection, channel }
     }

@@ -254,7 +254,8 @@ async fn reckon(desk: &Desk, plans: &[Arc<Plan>], outcomes: &HashMap<Uuid, (Outc
             tally.others.push(format!("{who}: {lost} lost, {doubled} doubled, calls {calls:?}, state {state:?}"));
         }
         // In flight: the line was cut or mute with the original on it, or it was taken over with an original out there.
-        let taken_over = matches!(outcome, Outcome::Posted { because: Because::Silence { .. } | Because::Withdrawn, .. });
+        let taken_over =
+            matches!(outcome, Outcome::Posted { because: Because::Silence { .. } | Because::Withdrawn, .. });
         tally.hits += usize::from(*struck || taken_over);
         kinds.insert(format!("{:?}/{}", plan.way, outcome.to_string().split(',').next().unwrap_or_default()));
     }
