@@ -35,8 +35,12 @@ async fn shortest(town: &mut Town, seed: u64, mut steps: Vec<u64>, mut why: Stri
     while piece > 0 && tries < TRIES {
         let mut at = 0;
         while at < steps.len() && tries < TRIES {
-            let shorter: Vec<u64> =
-                steps.iter().enumerate().filter(|(n, _)| !(at..at + piece).contains(n)).map(|(_, step)| *step).collect();
+            let shorter: Vec<u64> = steps
+                .iter()
+                .enumerate()
+                .filter(|(n, _)| !(at..at + piece).contains(n))
+                .map(|(_, step)| *step)
+                .collect();
             tries += 1;
             match town.play(seed, &shorter).await {
                 Err(broken) => (steps, why) = (shorter, broken),

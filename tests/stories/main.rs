@@ -12,6 +12,7 @@ mod flood;
 mod front_end;
 mod gallery;
 mod groupme_door;
+mod groupme_faults;
 mod hostile_pictures;
 mod interleavings;
 mod lanes;

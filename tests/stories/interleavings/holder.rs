@@ -67,7 +67,8 @@ impl Town {
         let taken = self.relay.store.take(&token, &self.relay.room_names(), &lanes).await;
         let Some((room, claim)) = taken.map_err(|error| format!("take failed: {error}"))? else { return Ok(()) };
         let now = self.now();
-        if let Some((other, until)) = self.leases.get(&kind(&room)).filter(|(other, until)| *other != token && *until > now)
+        if let Some((other, until)) =
+            self.leases.get(&kind(&room)).filter(|(other, until)| *other != token && *until > now)
         {
             return Err(format!("two holders: {token} takes {room}, which {other} has until {until:?}"));
         }
@@ -108,8 +109,7 @@ impl Town {
                 self.note(format!("{token} claims {} part {}, attempt {}", claimed.uid, claimed.part, claimed.attempt));
                 self.holds(who, kind(&claimed.room), since);
                 self.may_be_claimed(&claimed)?;
-                let call =
-                    Call { claimed: since, began: None, ended: None, told: None, shown: false, disowned: false };
+                let call = Call { claimed: since, began: None, ended: None, told: None, shown: false, disowned: false };
                 let part = self.parts.entry((claimed.delivery, claimed.part)).or_default();
                 part.calls.retain(|attempt, call| !(call.disowned && *attempt == claimed.attempt));
                 if part.calls.insert(claimed.attempt, call).is_some() {
@@ -195,7 +195,8 @@ impl Town {
                 _ => Outcome::Unknown,
             }
         };
-        let call = self.parts.get_mut(&(claimed.delivery, claimed.part)).unwrap().calls.get_mut(&claimed.attempt).unwrap();
+        let call =
+            self.parts.get_mut(&(claimed.delivery, claimed.part)).unwrap().calls.get_mut(&claimed.attempt).unwrap();
         (call.began, call.ended) = (Some(now), Some(now));
         self.total.calls += 1;
         self.note(format!("{token} calls {} part {}: {outcome:?}", claimed.uid, claimed.part));

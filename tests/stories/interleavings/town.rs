@@ -60,7 +60,9 @@ pub fn setup() -> Setup {
         rooms += &format!(
             "[[rooms]]\nname = \"{}\"\nbot_id = \"bot-{}\"\ngroup = \"{}\"\npace = \"1s\"\nburst = {BURST}\ndress = \"plain\"\n\
              unknown = \"{unknown}\"\n",
-            kind.name(), kind.name(), kind.group()
+            kind.name(),
+            kind.name(),
+            kind.group()
         );
     }
     let names: Vec<String> = KINDS.iter().map(|kind| kind.name()).collect();
