@@ -31,6 +31,7 @@ mod plans;
 mod poison;
 mod privacy;
 mod process;
+mod producers;
 mod records;
 mod reports;
 mod retention;

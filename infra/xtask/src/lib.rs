@@ -2,6 +2,7 @@
 //! Plain threads and few dependencies: this is the first thing that a newcomer's machine compiles.
 
 pub mod accounts;
+pub mod bench;
 pub mod cargo;
 pub mod chaos;
 pub mod checkout;

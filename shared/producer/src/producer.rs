@@ -22,9 +22,6 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Who wakes up this long after the moment it waited for was frozen, and listens once more before it decides.
 const OVERSLEPT: Duration = Duration::from_millis(500);
 
-/// Talkback judges `deliver_by` by a stamp in whole seconds: it may come to it so much earlier.
-const WHOLE_SECOND: Duration = Duration::from_secs(1);
-
 /// Why a producer cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ProducerError {
@@ -130,8 +127,8 @@ impl Producer {
                 () = sleep_until(deadline.min(Instant::now() + LOOK)) => None,
             };
             if let Some(reply) = reply {
-                // It is ours to post, and Talkback will not: there is nothing to wait for.
-                if reply.is("withdrawn") && begun.elapsed() + WHOLE_SECOND >= patience {
+                // Only who comes after `deliver_by` withdraws: it is ours to post, and there is nothing to wait for.
+                if reply.is("withdrawn") {
                     return Asked::Silent(Because::Withdrawn, Some(asking), published);
                 }
                 return Asked::Told(outcome(reply));

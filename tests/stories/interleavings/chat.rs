@@ -56,9 +56,6 @@ impl Town {
         self.note(format!("{room:?} shows {} part {}, attempt {}", claimed.uid, claimed.part, claimed.attempt));
         let part = self.parts.entry((claimed.delivery, claimed.part)).or_default();
         part.seen += 1;
-        if let Some(call) = part.calls.get_mut(&claimed.attempt) {
-            call.shown = true;
-        }
         let (seen, replayed) = (part.seen, part.replayed);
         self.total.twice += usize::from(seen > 1);
         self.shown.push(Shown {

@@ -2,16 +2,17 @@
 use std::collections::BTreeMap;
 
 use talkback::delivery::DeliveryState;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Statement};
 
 use super::chat::kind;
 use super::town::{Held, Kind, Message, Part, Town};
 use crate::storm::WRONG;
 
-/// More than one holder, or a part in the air that nobody would judge.
+/// Two parts in the air where only what is more urgent may overtake one that is not judged yet; a part in the air that
+/// nobody would judge; an open part that nobody would post.
 const ODD: &str = "
 select 'two parts of ' || d.room || ' are in the air' from parts p join deliveries d on d.id = p.delivery
-where p.state = 'posting' and d.state in ('queued', 'sending') group by d.room having count(*) > 1
+where p.state = 'posting' and d.state in ('queued', 'sending') group by d.room, d.prio having count(*) > 1
 union all
 select 'nothing says when ' || d.uid || ' is judged' from parts p join deliveries d on d.id = p.delivery
 where p.state = 'posting' and d.state in ('queued', 'sending') and d.blocked_until is null
@@ -19,8 +20,12 @@ union all
 select 'a part of ' || d.uid || ' is open, and it is ' || d.state from parts p join deliveries d on d.id = p.delivery
 where p.state in ('waiting', 'posting') and d.state in ('sent', 'confirmed')";
 
+pub async fn prepare(db: &Client) -> Vec<Statement> {
+    vec![db.prepare(WRONG).await.unwrap(), db.prepare(ODD).await.unwrap()]
+}
+
 pub async fn at_any_time(town: &Town) -> Held {
-    for query in [WRONG, ODD] {
+    for query in &town.wrong {
         if let Some(row) = town.db.query(query, &[]).await.unwrap().first() {
             return Err(row.get(0));
         }

@@ -66,6 +66,7 @@ impl Stage {
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("TALKBACK_CHAOS_SEED", round.seed.to_string())
             .env(REPORT, &report)
+            .env("RUST_BACKTRACE", "0")
             .stdout(log_file(&output)?)
             .stderr(log_file(&output)?);
         let began = Instant::now();
@@ -131,7 +132,9 @@ impl Found {
 fn said(output: &Path) -> String {
     let text = fs::read(output).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().skip_while(|line| !line.contains(" panicked at ")).take(12).collect();
+    let told = text.lines().skip_while(|line| !line.contains(" panicked at ")).take(12);
+    // Where a message is quoted whole, its beginning must do here.
+    let lines: Vec<String> = told.map(|line| line.chars().take(300).collect()).collect();
     if lines.is_empty() { "it ended without a word".to_owned() } else { lines.join("\n") }
 }
 
