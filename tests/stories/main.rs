@@ -8,6 +8,7 @@ mod attack;
 mod by_hand;
 mod callback;
 mod events;
+mod findings;
 mod front_end;
 mod gallery;
 mod groupme_door;

@@ -6,6 +6,7 @@ pub mod cargo;
 pub mod checkout;
 pub mod children;
 pub mod demo;
+pub mod fuzz;
 pub mod http;
 pub mod install;
 mod interrupt;
