@@ -9,6 +9,7 @@ mod by_hand;
 mod callback;
 mod events;
 mod flood;
+mod findings;
 mod front_end;
 mod gallery;
 mod groupme_door;
