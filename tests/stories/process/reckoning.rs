@@ -42,12 +42,12 @@ select count(*)::text from messages m join deliveries d using (uid)
 where exists (select 1 from api_calls a where a.room = d.room and a.operation = 'post'
                 and m.accepted_at between a.at - make_interval(secs => a.latency_ms / 1000.0) and a.at)";
 
+/// How long the longest call for each room took.
+const LONGEST: &str = "select room, max(latency_ms) from api_calls where operation = 'post' group by room";
+
 /// An ordinary call takes a tenth of a second.
 const HITS: &str = "
 select count(*)::text from api_calls where operation = 'post' and (outcome = 'unknown' or latency_ms >= 1000)";
-
-/// The pace is kept by when calls begin; so long a request may be on its way on a busy machine.
-const TRANSIT: Duration = Duration::from_millis(20);
 
 /// What went wrong; nothing, if all lists are empty.
 #[derive(Default)]
@@ -220,14 +220,22 @@ impl Works {
         self.column(CROSSED).await[0].parse().unwrap()
     }
 
-    /// Where posts of a room came faster than its pace, by the simulator's clock.
-    pub fn too_fast(&self, every: Duration) -> Vec<String> {
+    /// Where posts of a room came faster than its pace, by the simulator's clock. The pace is kept by when calls begin:
+    /// what a request needs to arrive, which is what its call took beyond the chat's own time, may bring it nearer to
+    /// the next one.
+    pub async fn too_fast(&self, every: Duration, answer: Duration) -> Vec<String> {
         let posts = self.sim.posts();
-        let check = |number: usize| {
+        let mut found = Vec::new();
+        for row in self.db().await.query(LONGEST, &[]).await.unwrap() {
+            let (name, longest): (String, i32) = (row.get(0), row.get(1));
+            let number: usize = name.trim_start_matches("room").parse().unwrap();
+            let longest = Duration::from_millis(u64::try_from(longest).unwrap() + 1);
             let early = groupme_sim::pace::early(&posts, &super::works::bot(number), every, BURST);
-            (early > TRANSIT).then(|| format!("{}: a post came {early:?} too early", super::works::room(number)))
-        };
-        (0..self.rooms).filter_map(check).collect()
+            if early > longest.saturating_sub(answer) {
+                found.push(format!("{name}: a post came {early:?} too early; the longest call took {longest:?}"));
+            }
+        }
+        found
     }
 
     /// The lines whose callbacks are over, and of none of which the functions said that they took it.
