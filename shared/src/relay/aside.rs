@@ -149,6 +149,9 @@ impl Relay {
         counts: &mut Counts,
         last: Option<Instant>,
     ) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
         let known = self.outage.is_known();
         if known && self.outage.was_asked() {
             return Err(StoreError::Unavailable("it was down just now"));
@@ -157,14 +160,16 @@ impl Relay {
         let ours = |entry: &Entry| matches!(&entry.record, AmqpRecord::Delivery(d) if self.own_of(d).is_some());
         let limit = if known || entries.iter().any(ours) { WHILE_DOWN } else { AT_FIRST };
         let hasty = self.with_patience(limit);
-        let mut stored = no_longer_than(limit + IN_ALL, hasty.wake_and_store(entries, counts, usize::MAX)).await;
-        let lost = |error: &StoreError| error.may_pass() && !error.is_not_connected();
+        let mut stored =
+            no_longer_than(limit + IN_ALL, Box::pin(hasty.wake_and_store(entries, counts, usize::MAX))).await;
         // It may have been stored, or may yet be: down is what cannot be connected to.
-        if stored.as_ref().is_err_and(lost) && self.with_patience(CONNECTING).store.connects().await {
+        if stored.as_ref().is_err_and(StoreError::is_doubtful)
+            && self.with_patience(if known { WHILE_DOWN } else { CONNECTING }).store.connects().await
+        {
             let urgent = entries.iter().filter_map(Entry::offer).any(|offer| is_urgent(offer, &self.settings));
             let limit = PATIENTLY[usize::from(!urgent)];
             let limit = last.map_or(limit, |last| limit.min(last.saturating_duration_since(Instant::now())));
-            stored = no_longer_than(limit, self.wake_and_store(entries, counts, FEW)).await;
+            stored = no_longer_than(limit, Box::pin(self.wake_and_store(entries, counts, FEW))).await;
         }
         match &stored {
             Ok(()) if self.outage.over() => tracing::info!("the database is back"),
@@ -189,6 +194,10 @@ impl Relay {
         at_once: usize,
     ) -> Result<(), StoreError> {
         self.wake().await?;
+        if entries.iter().all(|entry| entry.stored || entry.waits) {
+            // Nothing is to be stored now, which proves nothing.
+            return self.store.writable().await;
+        }
         self.store_entries(entries, counts, at_once).await
     }
 

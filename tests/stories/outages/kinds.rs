@@ -63,11 +63,8 @@ async fn a_kind_of_outage(kind: Kind) {
     }
     let begun = Instant::now();
     let calls = wire.station.sim.posts().len();
-    let (_, ()) = tokio::join!(
-        publish(&wire, "source.standard", &standard("later 0"), Props::default()),
-        // Behind it.
-        publish(&wire, "source.standard", &alarm("the tower is down"), Props::default()),
-    );
+    publish(&wire, "source.standard", &standard("later 0"), Props::default()).await;
+    publish(&wire, "source.standard", &alarm("the tower is down"), Props::default()).await;
     publish(&wire, "source.standard", &standard("later 1"), Props::default()).await;
     seen_at_once(&wire, "the tower is down").await;
     let relay = wire.station.relay("send");
@@ -142,7 +139,7 @@ async fn an_alarm_for_two_rooms_of_which_one_refused_it_reaches_the_other_when_t
     let exchanges = own.rooms[own.rooms.find("[[exchanges]]").unwrap()..].to_owned();
     let setup = crate::setup::Setup { rooms: format!("{}\n{exchanges}", both.rooms), bots: both.bots, ..own };
     let wire = Wire::open(setup).await;
-    diary.go(Outage::Killed);
+    diary.go(Outage::Frozen);
     let wrong = What::Status { code: 400, retry_after: None, shown: false };
     wire.station.sim.fault(Fault { bot_id: Some(crate::station::OTHER_BOT.into()), ..Fault::once(wrong) });
     publish(&wire, "source.standard", &alarm("for both"), Props::default()).await;
@@ -150,7 +147,7 @@ async fn an_alarm_for_two_rooms_of_which_one_refused_it_reaches_the_other_when_t
     let aside = async || wire.vhost.broker.depth(RETRY).await.is_ok_and(|depth| depth >= 3);
     until("two records and the message on the broker", aside).await;
     wire.consumer_dies();
-    diary.come_back(Outage::Killed).await;
+    diary.come_back(Outage::Frozen).await;
     let shown = |lines: &[groupme_sim::Line]| lines.iter().any(|line| line.group_id == OTHER_GROUP);
     wire.station.sim.wait_for(shown, crate::station::PATIENCE).await.unwrap();
     wire.station
