@@ -23,7 +23,7 @@ use crate::store::StoreError;
 pub(super) const AT_FIRST: Duration = Duration::from_millis(1200);
 
 /// And when it was down a moment ago.
-pub(super) const WHILE_DOWN: Duration = Duration::from_millis(300);
+pub(super) const WHILE_DOWN: Duration = Duration::from_millis(600);
 
 /// How much longer than one answer all of them may take at first.
 pub(super) const IN_ALL: Duration = Duration::from_millis(300);
@@ -176,6 +176,7 @@ impl Relay {
             Ok(()) => {}
             Err(error) => {
                 self.outage.asked();
+                self.connect_meanwhile();
                 // A brief look is not enough to say so anew: it must be asked properly now and then.
                 if !known {
                     self.outage.found();
@@ -185,6 +186,18 @@ impl Relay {
             }
         }
         stored
+    }
+
+    /// Goes on connecting, with all the time it takes: a database that is back, but slow to let anybody in, must find a
+    /// connection ready when it is asked next.
+    pub(super) fn connect_meanwhile(&self) {
+        if self.outage.begin_connecting() {
+            let relay = self.clone();
+            tokio::spawn(async move {
+                relay.store.warm().await;
+                relay.outage.end_connecting();
+            });
+        }
     }
 
     async fn wake_and_store(

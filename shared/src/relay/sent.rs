@@ -103,6 +103,7 @@ impl Relay {
             Ok(_) => drop(self.outage.over()),
             Err(error) => {
                 self.outage.asked();
+                self.connect_meanwhile();
                 if !known {
                     self.outage.found();
                     tracing::error!(error = error as &dyn std::error::Error, "the database is down");

@@ -87,7 +87,8 @@ impl From<tokio_postgres::Error> for StoreError {
             "53" => Self::Unavailable(NO_RESOURCES),
             "57" if *db.code() == SqlState::QUERY_CANCELED => Self::Unavailable("timed out"),
             "57" => Self::Unavailable(SHUT_DOWN),
-            "58" => Self::Unavailable("system error"),
+            // Also what it has no word for, such as a file that may not grow.
+            "58" | "XX" => Self::Unavailable("system error"),
             _ if *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(READ_ONLY),
             _ if *db.code() == SqlState::LOCK_NOT_AVAILABLE => Self::Unavailable("a lock was not given in time"),
             _ => Self::Refused {
@@ -241,6 +242,13 @@ impl Store {
         match self.client().await {
             Ok(client) => Self::finish(client, Ok(())).is_ok(),
             Err(_) => false,
+        }
+    }
+
+    /// Has a connection ready for the next exchange, if one can be made.
+    pub(crate) async fn warm(&self) {
+        if let Ok(client) = self.client().await {
+            drop(Self::finish(client, Ok(())));
         }
     }
 

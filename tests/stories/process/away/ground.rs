@@ -13,6 +13,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 use xtask::servers::{Postgres, PostgresOptions, RabbitMq, RabbitMqOptions};
 
+use super::disk::{self, Disk, move_to_small_disk};
 use crate::attack::Tally;
 use crate::process::chance::Chance;
 use crate::process::emulator::client;
@@ -39,8 +40,8 @@ pub const SETTLED: Duration = Duration::from_secs(6);
 #[derive(Default)]
 pub struct Own {
     pub postgres: bool,
-    /// Where that Postgres keeps its data, if it is somewhere special.
-    pub disk: Option<PathBuf>,
+    /// Whether its disk can be filled.
+    pub small_disk: bool,
     pub rabbitmq: bool,
     /// By which port the functions reach the broker.
     pub amqp_port: Option<u16>,
@@ -61,6 +62,7 @@ pub struct Said {
 pub struct Ground {
     pub works: Arc<Works>,
     pub postgres: Option<Postgres>,
+    disk: Option<Disk>,
     pub rabbitmq: Option<RabbitMq>,
     pub chance: Chance,
     /// Faults that struck while something was under way.
@@ -82,16 +84,21 @@ impl Ground {
         let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("away").join(name);
         drop(std::fs::remove_dir_all(&dir));
         std::fs::create_dir_all(&dir).unwrap();
-        let (at, disk) = (dir.clone(), own.disk.unwrap_or_else(|| dir.join("postgres")));
+        let at = dir.clone();
         let postgres = async {
             if !own.postgres {
                 return None;
             }
-            let options = PostgresOptions { log: Some(at.join("postgres.log")), ..PostgresOptions::default() };
-            let postgres = spawn_blocking(move || Postgres::start(&disk, options).unwrap()).await.unwrap();
+            let started = spawn_blocking(move || {
+                let options = PostgresOptions { log: Some(at.join("postgres.log")), ..PostgresOptions::default() };
+                let mut postgres = Postgres::start(&at.join("postgres"), options).unwrap();
+                let disk = own.small_disk.then(|| move_to_small_disk(&mut postgres, &at.join("postgres")));
+                (postgres, disk)
+            });
+            let (postgres, disk) = started.await.unwrap();
             let store = Store::new(&postgres.url().into(), None, Duration::from_secs(30), 1).unwrap();
             store.migrate().await.unwrap();
-            Some(postgres)
+            Some((postgres, disk))
         };
         let rabbitmq = async {
             if !own.rabbitmq {
@@ -102,6 +109,7 @@ impl Ground {
             Some(spawn_blocking(move || RabbitMq::start(&at, options).unwrap()).await.unwrap())
         };
         let (postgres, rabbitmq) = tokio::join!(postgres, rabbitmq);
+        let (postgres, disk) = postgres.unzip();
         let setup = Setup {
             story,
             batch: 20,
@@ -117,6 +125,7 @@ impl Ground {
         Self {
             works,
             postgres,
+            disk: disk.flatten(),
             rabbitmq,
             chance: Chance::of(seed),
             hits: 0,
@@ -184,6 +193,19 @@ impl Ground {
             postgres
         });
         self.postgres = Some(done.await.unwrap());
+    }
+
+    /// Fills the disk of the story's Postgres.
+    pub async fn fill_disk(&mut self) {
+        let disk = self.disk.unwrap();
+        self.did += &format!("{disk:?} disk, ");
+        self.to_postgres(move |postgres| disk::fill(postgres, disk)).await;
+    }
+
+    /// Makes room on it again.
+    pub async fn empty_disk(&mut self) {
+        let disk = self.disk.unwrap();
+        self.to_postgres(move |postgres| disk::empty(postgres, disk)).await;
     }
 
     /// Does something to the story's RabbitMQ.

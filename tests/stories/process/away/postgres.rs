@@ -1,5 +1,4 @@
 //! Postgres goes away.
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,11 +17,11 @@ const BOTH: [Door; 2] = [Door::Queue, Door::Http];
 async fn round(
     story: &'static str,
     seed: u64,
-    disk: Option<PathBuf>,
+    full: bool,
     go: impl AsyncFn(&mut Ground),
     come_back: impl AsyncFn(&mut Ground),
 ) -> Tally {
-    let mut ground = Ground::open(story, seed, Own { postgres: true, disk, ..Own::default() }).await;
+    let mut ground = Ground::open(story, seed, Own { postgres: true, small_disk: full, ..Own::default() }).await;
     ground.say(15, Duration::from_secs(2), &[]);
     ground.rest(500, 1500).await;
     ground.busy_database().await;
@@ -64,14 +63,14 @@ fn out_of_order(ground: &Ground, said: &[Said]) -> Vec<String> {
 async fn with_postgres_killed_and_started_again_nothing_is_lost_and_alarms_are_seen_at_once() {
     let go = async |ground: &mut Ground| ground.to_postgres(|postgres| postgres.kill()).await;
     let come_back = async |ground: &mut Ground| ground.to_postgres(|postgres| postgres.start_again().unwrap()).await;
-    attack("postgres-killed", &[21], async |seed| round("postgres-killed", seed, None, go, come_back).await).await;
+    attack("postgres-killed", &[21], async |seed| round("postgres-killed", seed, false, go, come_back).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_postgres_frozen_nothing_is_lost_and_alarms_are_seen_at_once() {
     let go = async |ground: &mut Ground| ground.to_postgres(|postgres| postgres.freeze()).await;
     let come_back = async |ground: &mut Ground| ground.to_postgres(|postgres| postgres.thaw()).await;
-    attack("postgres-frozen", &[22], async |seed| round("postgres-frozen", seed, None, go, come_back).await).await;
+    attack("postgres-frozen", &[22], async |seed| round("postgres-frozen", seed, false, go, come_back).await).await;
 }
 
 /// As a standby is that was made the primary of nobody, or a server that an operator has set so.
@@ -85,6 +84,15 @@ async fn with_postgres_read_only_nothing_is_lost_and_alarms_are_seen_at_once() {
     }
     let go = async |ground: &mut Ground| set(ground, "alter system set default_transaction_read_only = on").await;
     let come_back = async |ground: &mut Ground| set(ground, "alter system reset default_transaction_read_only").await;
-    attack("postgres-read-only", &[23], async |seed| round("postgres-read-only", seed, None, go, come_back).await)
+    attack("postgres-read-only", &[23], async |seed| round("postgres-read-only", seed, false, go, come_back).await)
         .await;
+}
+
+/// Not a byte more can be written: a small file system is filled up, or, where none can be mounted, no file may grow; the
+/// server's own log of changes then stops it altogether.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_postgres_on_a_full_disk_nothing_is_lost_and_alarms_are_seen_at_once() {
+    let go = async |ground: &mut Ground| ground.fill_disk().await;
+    let come_back = async |ground: &mut Ground| ground.empty_disk().await;
+    attack("postgres-full", &[24], async |seed| round("postgres-full", seed, true, go, come_back).await).await;
 }
