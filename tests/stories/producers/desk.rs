@@ -3,6 +3,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use groupme_sim::Line;
 use lambda_runtime::{Context, LambdaEvent};
 use lapin::options::{BasicAckOptions, BasicGetOptions};
@@ -12,6 +14,7 @@ use talkback::compose::{Dress, Medium, Said, compose};
 use talkback::message::Uid;
 use talkback::relay::Relay;
 use talkback_producer::{Producer, Settings};
+use tokio::time::{Instant, interval};
 use uuid::Uuid;
 
 use crate::setup::usual_rooms;
@@ -39,7 +42,8 @@ pub struct Told<'a> {
 
 /// A folder of this story and this process, emptied.
 pub fn folder(story: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("producers").join(format!("{story}-{}", std::process::id()));
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("producers").join(format!("{story}-{}", std::process::id()));
     drop(std::fs::remove_dir_all(&folder));
     std::fs::create_dir_all(&folder).unwrap();
     folder
@@ -47,21 +51,25 @@ pub fn folder(story: &str) -> PathBuf {
 
 impl Desk {
     pub async fn open(story: &str) -> Self {
+        Self::with(story, Setup { rooms: usual_rooms("5ms", 5), ..Setup::default() }).await
+    }
+
+    /// One with these rooms and bots.
+    pub async fn with(story: &str, setup: Setup) -> Self {
         let vhost = Vhost::new().await;
         let exchanges = format!(
             "[[exchanges]]\nname = \"{SOURCE}\"\ntype = \"topic\"\npatterns = [\"source.#\", \"notification.#\"]\n\
              declare = true\n"
         );
         let setup = Setup {
-            rooms: format!("{}\n{exchanges}", usual_rooms("5ms", 5)),
+            rooms: format!("{}\n{exchanges}", setup.rooms),
             vars: vec![("AMQP_URL", vhost.url()), ("GROUPME_ACCESS_TOKEN", MEMBER.to_owned())],
-            ..Setup::default()
+            ..setup
         };
         let station = Station::with(setup).await;
         let relay = station.relay("migrate");
         migrate::handle(&relay, LambdaEvent::new(json!({}), Context::default())).await.unwrap();
-        let connection =
-            talkback::broker::connect(&vhost.url().into(), None, "the desk", PATIENCE).await.unwrap();
+        let connection = talkback::broker::connect(&vhost.url().into(), None, "the desk", PATIENCE).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         Self { station, vhost, folder: folder(story), connection, channel }
     }
@@ -101,20 +109,24 @@ impl Desk {
     /// Takes so many, which must come.
     pub async fn take_all(&self, count: usize) -> Vec<Value> {
         let mut taken = Vec::new();
-        let end = tokio::time::Instant::now() + PATIENCE;
-        let mut look = tokio::time::interval(Duration::from_millis(20));
+        let end = Instant::now() + PATIENCE;
+        let mut look = interval(Duration::from_millis(20));
         while taken.len() < count {
             look.tick().await;
             taken.extend(self.take().await);
-            assert!(tokio::time::Instant::now() < end, "{} of {count} messages came", taken.len());
+            assert!(Instant::now() < end, "{} of {count} messages came", taken.len());
         }
         taken
     }
 
-    /// Hands a batch to a consumer.
+    /// Hands a batch to a consumer; one that it could not store comes again, as on Lambda.
     pub async fn consume(&self, relay: &Relay, forms: &[Value]) {
         let event = json!({ "eventSource": "aws:rmq", "rmqMessagesByQueue": { format!("{QUEUE}::/"): forms } });
-        rabbitmq_consumer::handle(relay, LambdaEvent::new(event, Context::default())).await.unwrap();
+        let end = Instant::now() + PATIENCE;
+        let taken_in = || rabbitmq_consumer::handle(relay, LambdaEvent::new(event.clone(), Context::default()));
+        while let Err(error) = taken_in().await {
+            assert!(Instant::now() < end, "{error:?}");
+        }
     }
 
     pub fn lines(&self) -> Vec<Line> {
@@ -128,7 +140,11 @@ impl Desk {
         files.map(|file| file.unwrap().path()).filter(is_message).collect()
     }
 
+    /// Ends it in order. A producer and Talkback may speak at the same moment; nothing else may be wrong with a call.
     pub async fn end(self) {
+        let both = "a post came while another of the same bot was in the air";
+        let complaints: Vec<String> = self.station.sim.take_complaints().into_iter().filter(|c| c != both).collect();
+        assert!(complaints.is_empty(), "{complaints:?}");
         let _ = self.connection.close(200, "bye".into()).await;
         self.station.end().await;
         self.vhost.broker.close().await;
@@ -145,12 +161,11 @@ pub fn texts(uid: Uuid, body: &str) -> Vec<String> {
     compose(&said, Dress::Classic, limits).into_iter().map(|draft| draft.text).collect()
 }
 
-/// The uid in a message as it came.
-pub fn uid_in(form: &Value) -> String {
-    use base64::Engine as _;
-    let body = base64::engine::general_purpose::STANDARD.decode(form["data"].as_str().unwrap()).unwrap();
-    let body: Value = serde_json::from_slice(&body).unwrap();
-    body["wbor_message_id"].as_str().unwrap().to_owned()
+/// The uid that a producer wrote into a message; what Talkback keeps on the broker for itself has none there.
+pub fn uid_in(form: &Value) -> Option<String> {
+    let body = STANDARD.decode(form["data"].as_str()?).ok()?;
+    let body: Value = serde_json::from_slice(&body).ok()?;
+    body["wbor_message_id"].as_str().map(str::to_owned)
 }
 
 /// Whether it is a record.
