@@ -3,6 +3,7 @@
 mod calls;
 mod consumer;
 mod doors;
+mod kinds;
 
 use std::path::Path;
 use std::time::Duration;

@@ -3,6 +3,8 @@
 //! connections cut. Everything is started here and ended by its process id, also when a story fails.
 mod browser;
 pub mod chance;
+mod clocks;
+mod crowd;
 pub mod emulator;
 mod freezes;
 mod functions;
@@ -11,5 +13,6 @@ mod logger;
 mod main_job;
 mod outages;
 mod reckoning;
+mod repeats;
 mod traffic;
 pub mod works;

@@ -3,6 +3,8 @@
 mod debian;
 mod wheel;
 
+pub use wheel::Python;
+
 use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
@@ -15,6 +17,8 @@ use crate::{
 
 /// The version of cargo-lambda that the local set-up was tried with.
 const CARGO_LAMBDA: &str = "1.9.2";
+/// The version of Apprise that the relay is measured beside.
+const APPRISE: &str = "2.2.0";
 /// The version of cargo-deny whose configuration deny.toml is.
 const CARGO_DENY: &str = "0.20.2";
 
@@ -66,6 +70,19 @@ pub fn browser() -> Result<()> {
     Ok(())
 }
 
+/// Sees to it that faketime is installed.
+///
+/// # Errors
+/// If it is not and cannot be: then it says exactly what to install.
+pub fn faketime() -> Result<()> {
+    if programs::find("faketime").is_some() {
+        return Ok(());
+    }
+    say("faketime is not here: with it a test gives two functions clocks that are ten minutes apart.");
+    debian::install(&[("faketime", "libfaketime (`faketime` in PATH)")])?;
+    programs::find("faketime").context("faketime was installed, but no `faketime` is found").map(drop)
+}
+
 /// The program `cargo-lambda`, installed under `target/tools` if it is nowhere else.
 ///
 /// # Errors
@@ -79,6 +96,14 @@ pub fn cargo_lambda() -> Result<PathBuf> {
     }
     say("cargo-lambda is not here: it is the local Lambda that calls the functions over HTTP, as AWS does.");
     wheel::install("cargo-lambda", CARGO_LAMBDA)
+}
+
+/// A Python that has Apprise.
+///
+/// # Errors
+/// If it cannot be installed.
+pub fn apprise() -> Result<Python> {
+    wheel::library("apprise", APPRISE)
 }
 
 /// The program `cargo-deny`, compiled under `target/tools` if it is nowhere else.
@@ -129,7 +154,9 @@ pub fn cargo() -> PathBuf {
 /// The Python that wheels are installed with.
 fn python() -> Result<PathBuf> {
     let Some(python) = programs::find("python3") else {
-        bail!("Python 3 is needed to install cargo-lambda's wheel: install `python3`, or cargo-lambda itself");
+        bail!(
+            "Python 3 is needed to install wheels: install `python3` (instead of cargo-lambda's, cargo-lambda itself)"
+        );
     };
     Ok(python)
 }

@@ -2,7 +2,9 @@
 //! Plain threads and few dependencies: this is the first thing that a newcomer's machine compiles.
 
 pub mod accounts;
+pub mod bench;
 pub mod cargo;
+pub mod chaos;
 pub mod checkout;
 pub mod children;
 pub mod demo;
@@ -20,4 +22,5 @@ pub mod publish;
 pub mod secrets;
 pub mod servers;
 pub mod test;
+mod testbed;
 pub mod up;

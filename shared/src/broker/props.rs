@@ -92,11 +92,14 @@ impl Props {
         if dead_count > 0 {
             put(header::DEAD_COUNT, HeaderValue::Int(dead_count.into()));
         }
+        // The broker takes 255 bytes. It gave no more, but what is no UTF-8 grows on its way through an event; and what
+        // cannot be published must not keep its neighbours from being.
+        let short = |text: &Option<String>| text.clone().filter(|text| text.len() <= 255);
         Self {
-            content_type: delivery.content_type.clone(),
-            reply_to: delivery.reply_to.clone(),
-            correlation_id: delivery.correlation_id.clone(),
-            message_id: delivery.message_id.clone(),
+            content_type: short(&delivery.content_type),
+            reply_to: short(&delivery.reply_to),
+            correlation_id: short(&delivery.correlation_id),
+            message_id: short(&delivery.message_id),
             // A producer's patience is counted from when it published, by its own clock.
             timestamp: delivery.timestamp.as_deref().and_then(crate::amqp_event::read_moment),
             headers,

@@ -1,12 +1,13 @@
 //! A batch that cannot be stored, because the database is away: alarms are posted from here, everything else is put
 //! back on the broker for a while. Down is not failed: the database is asked again on a new connection before any of
 //! that is done.
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
 
 use super::Relay;
 use super::batch::{Counts, Entry, Item};
@@ -19,13 +20,23 @@ use crate::store::StoreError;
 
 /// How long the database may take at first, for connecting and for each answer. There is one consumer: an alarm may
 /// lie behind the batch that it has in hand, and is to be seen within five seconds all the same.
-const AT_FIRST: Duration = Duration::from_millis(1200);
+pub(super) const AT_FIRST: Duration = Duration::from_millis(1200);
 
 /// And when it was down a moment ago.
-const WHILE_DOWN: Duration = Duration::from_millis(300);
+pub(super) const WHILE_DOWN: Duration = Duration::from_millis(300);
 
-/// How long an alarm waits for a database that can be connected to and does not answer.
-const FOR_AN_ALARM: Duration = Duration::from_millis(1500);
+/// How much longer than one answer all of them may take at first.
+pub(super) const IN_ALL: Duration = Duration::from_millis(300);
+
+/// How long a new connection may take where an answer did not come: the difference between down and slow.
+pub(super) const CONNECTING: Duration = Duration::from_millis(800);
+
+/// How long an alarm waits for a database that can be connected to and does not answer, and how long other messages do:
+/// one that hangs in each commit is no better than one that is down.
+pub(super) const PATIENTLY: [Duration; 2] = [Duration::from_millis(1200), Duration::from_millis(2500)];
+
+/// Messages that are stored at a time then: what a slow database could take is done, and does not come again.
+const FEW: usize = 10;
 
 /// How long alarms are posted from here.
 const DIRECTLY: Duration = Duration::from_secs(8);
@@ -77,13 +88,14 @@ impl Relay {
         // What was begun here goes no other way, even if the database is back meanwhile.
         let begun = |offer: &Offer| !self.outage.is_idle() && self.outage.is_begun(&self.name_of(offer));
         self.post_now(&mut entries, begun, true, until()).await;
-        let failure = match self.store_patiently(&mut entries, &mut received.counts, last).await {
+        // In a box: the states within states of all that it awaits are more than the compiler lays out in one.
+        let failure = match Box::pin(self.store_patiently(&mut entries, &mut received.counts, last)).await {
             Ok(()) => None,
-            Err(error) if error.may_pass() => {
+            // Whatever it says: what is bad in the input alone does not come here, and all the rest may pass.
+            Err(error) => {
                 self.post_now(&mut entries, |offer| self.goes_directly(offer), false, until()).await;
                 Some(error)
             }
-            Err(error) => return Err(error),
         };
         received.down = failure.is_some();
         if !received.down {
@@ -108,9 +120,12 @@ impl Relay {
             return;
         }
         let mut before = self.outage.aside();
+        let place_of: HashMap<Uuid, i64> = before.iter().map(|(place, whose)| (*whose, *place)).collect();
         for entry in entries.iter_mut() {
             if let AmqpRecord::Delivery(delivery) = &entry.record {
-                entry.place = delivery.headers.int(header::ASIDE).filter(|place| before.contains(place));
+                let told = delivery.headers.int(header::ASIDE).filter(|place| before.contains_key(place));
+                // A batch that came back after its broker was lost does not bring what was given then.
+                entry.place = told.or_else(|| place_of.get(&entry.uid).copied());
             }
         }
         entries.sort_by_key(|entry| entry.place.unwrap_or(i64::MAX));
@@ -119,7 +134,7 @@ impl Relay {
             if self.outage.is_begun(&self.name_of(offer)) {
                 continue;
             }
-            entry.waits = before.first().is_some_and(|first| Some(*first) != entry.place);
+            entry.waits = before.first_key_value().is_some_and(|(first, _)| Some(*first) != entry.place);
             if !entry.waits
                 && let Some(place) = entry.place
             {
@@ -136,34 +151,46 @@ impl Relay {
         last: Option<Instant>,
     ) -> Result<(), StoreError> {
         let known = self.outage.is_known();
-        let hasty = self.with_patience(if known { WHILE_DOWN } else { AT_FIRST });
-        let mut stored = hasty.wake_and_store(entries, counts).await;
+        if known && self.outage.was_asked() {
+            return Err(StoreError::Unavailable("it was down just now"));
+        }
+        // What comes from ourselves was put on the broker because the database was down.
+        let ours = |entry: &Entry| matches!(&entry.record, AmqpRecord::Delivery(d) if self.own_of(d).is_some());
+        let limit = if known || entries.iter().any(ours) { WHILE_DOWN } else { AT_FIRST };
+        let hasty = self.with_patience(limit);
+        let mut stored = no_longer_than(limit + IN_ALL, hasty.wake_and_store(entries, counts, usize::MAX)).await;
         let lost = |error: &StoreError| error.may_pass() && !error.is_not_connected();
         // It may have been stored, or may yet be: down is what cannot be connected to.
-        if stored.as_ref().is_err_and(lost) && hasty.store.connects().await {
+        if stored.as_ref().is_err_and(lost) && self.with_patience(CONNECTING).store.connects().await {
             let urgent = entries.iter().filter_map(Entry::offer).any(|offer| is_urgent(offer, &self.settings));
-            let patient = if urgent { self.with_patience(FOR_AN_ALARM) } else { self.clone() };
-            let far = Instant::now() + Duration::from_secs(3600);
-            stored = timeout_at(last.unwrap_or(far), patient.wake_and_store(entries, counts))
-                .await
-                .unwrap_or(Err(StoreError::Unavailable("no answer in time")));
+            let limit = PATIENTLY[usize::from(!urgent)];
+            let limit = last.map_or(limit, |last| limit.min(last.saturating_duration_since(Instant::now())));
+            stored = no_longer_than(limit, self.wake_and_store(entries, counts, FEW)).await;
         }
         match &stored {
             Ok(()) if self.outage.over() => tracing::info!("the database is back"),
-            // A brief look is not enough to say so anew: it must be asked properly now and then.
-            Err(error) if error.may_pass() && !known => {
-                self.outage.found();
-                let error = error as &dyn std::error::Error;
-                tracing::error!(error, "the database is down: alarms go without it, everything else is put aside");
+            Ok(()) => {}
+            Err(error) => {
+                self.outage.asked();
+                // A brief look is not enough to say so anew: it must be asked properly now and then.
+                if !known {
+                    self.outage.found();
+                    let error = error as &dyn std::error::Error;
+                    tracing::error!(error, "the database is down: alarms go without it, everything else is put aside");
+                }
             }
-            _ => {}
         }
         stored
     }
 
-    async fn wake_and_store(&self, entries: &mut [Entry], counts: &mut Counts) -> Result<(), StoreError> {
+    async fn wake_and_store(
+        &self,
+        entries: &mut [Entry],
+        counts: &mut Counts,
+        at_once: usize,
+    ) -> Result<(), StoreError> {
         self.wake().await?;
-        self.store_entries(entries, counts).await
+        self.store_entries(entries, counts, at_once).await
     }
 
     /// The same relay for a door behind which an alarm may wait: a database that is frozen is soon let be.
@@ -267,7 +294,7 @@ impl Relay {
                 if let Item::Offer(offer) = &entry.item
                     && !is_urgent(offer, &self.settings)
                 {
-                    let place = HeaderValue::Int(self.outage.put_aside(entry.place));
+                    let place = HeaderValue::Int(self.outage.put_aside(entry.place, entry.uid));
                     props = props.with_header(header::ASIDE, place);
                 }
                 props.expiration = (!down).then_some(SOON);
@@ -289,14 +316,17 @@ impl Relay {
         record
     }
 
-    /// Tells producers that wait that their alarms are posted. Best effort: who hears nothing posts by itself.
+    /// Tells producers that wait that their alarms are posted, or begun. Best effort: who hears nothing posts by itself.
     async fn tell_posted(&self, entries: &[Entry]) {
         let Some(broker) = &self.broker else { return };
         let telling = async {
             for entry in entries {
-                if let Item::Posted { offer, .. } = &entry.item
-                    && let Err(error) = tell(broker, offer).await
-                {
+                let (offer, status) = match &entry.item {
+                    Item::Posted { offer, .. } => (offer, "success"),
+                    Item::Held { offer, .. } if self.outage.is_begun(&self.name_of(offer)) => (offer, "taken"),
+                    _ => continue,
+                };
+                if let Err(error) = tell(broker, offer, status).await {
                     tracing::warn!(error = &error as &dyn std::error::Error, "a producer was not told of its alarm");
                 }
             }
@@ -307,9 +337,17 @@ impl Relay {
     }
 }
 
-async fn tell(broker: &Broker, offer: &Offer) -> Result<(), crate::broker::BrokerError> {
+/// Broken off after this: every statement is idempotent, and its connection is closed with it.
+pub(super) async fn no_longer_than<T>(
+    limit: Duration,
+    asking: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    timeout(limit, asking).await.unwrap_or(Err(StoreError::Unavailable("no answer in time")))
+}
+
+async fn tell(broker: &Broker, offer: &Offer, status: &str) -> Result<(), crate::broker::BrokerError> {
     let Some(reply) = &offer.reply else { return Ok(()) };
-    let body = json!({ "status": "success", "message_id": offer.message.uid.given() }).to_string();
+    let body = json!({ "status": status, "message_id": offer.message.uid.given() }).to_string();
     let props = Props { correlation_id: Some(reply.correlation_id.clone()), ..Props::default() };
     broker.publish("", &reply.queue, body.as_bytes(), &props, false).await
 }

@@ -99,19 +99,27 @@ impl Relay {
     /// The database is unavailable: at least one record is stored nowhere, and the batch must come again.
     pub async fn take_in(&self, batch: Vec<AmqpRecord>, now: Timestamp) -> Result<Counts, StoreError> {
         let (mut entries, mut counts) = self.read_batch(batch, now);
-        self.store_entries(&mut entries, &mut counts).await?;
+        self.store_entries(&mut entries, &mut counts, usize::MAX).await?;
         self.tell_refused(&entries, &counts).await;
         Ok(counts)
     }
 
-    /// Stores what is not stored yet, the urgent before the rest, and notes of each what was.
-    pub(super) async fn store_entries(&self, entries: &mut [Entry], counts: &mut Counts) -> Result<(), StoreError> {
+    /// Stores what is not stored yet, the urgent before the rest, so many in a statement, and notes of each what was: what
+    /// was stored before the database went away is.
+    pub(super) async fn store_entries(
+        &self,
+        entries: &mut [Entry],
+        counts: &mut Counts,
+        at_once: usize,
+    ) -> Result<(), StoreError> {
         let (mut posted, mut settled): (Vec<Settled>, Vec<&Settled>) = (Vec::new(), Vec::new());
         for entry in entries.iter().filter(|entry| !entry.stored) {
             match &entry.item {
                 Item::Settled(records) => settled.extend(records),
-                Item::Posted { told, .. } => {
-                    posted.extend(told.iter().flat_map(|told| settled_of(told, told.id(), &[])));
+                Item::Posted { told, .. } | Item::Held { told, .. } => {
+                    posted.extend(
+                        told.iter().flat_map(|told| settled_of(told, told.id(), told.body().to_string().as_bytes())),
+                    );
                 }
                 _ => {}
             }
@@ -119,13 +127,18 @@ impl Relay {
         settled.extend(&posted);
         counts.rejected += self.settle(&settled).await?;
         for entry in entries.iter_mut().filter(|entry| !entry.stored) {
-            match &entry.item {
+            let id = entry.uid;
+            let raw = match &entry.record {
+                AmqpRecord::Delivery(delivery) => &delivery.body,
+                AmqpRecord::Odd(odd) => &odd.raw,
+            };
+            match &mut entry.item {
                 Item::Settled(_) => {
                     counts.records += 1;
                     entry.stored = true;
                 }
                 Item::Attempt(attempt) => {
-                    self.record_attempt(attempt).await?;
+                    counts.rejected += self.kept_if_refused(self.record_attempt(attempt).await, id, raw).await?;
                     counts.records += 1;
                     entry.stored = true;
                 }
@@ -133,12 +146,16 @@ impl Relay {
                     self.outage.recorded(&self.name_of(offer));
                     entry.stored = true;
                 }
+                Item::Held { offer, told } => {
+                    self.outage.recorded(&self.name_of(offer));
+                    told.clear();
+                }
                 Item::Line(line) => {
-                    self.hear(line).await?;
+                    counts.rejected += self.kept_if_refused(self.hear(line).await.map(drop), id, raw).await?;
                     counts.lines += 1;
                     entry.stored = true;
                 }
-                Item::Offer(_) | Item::Posted { .. } | Item::Held { .. } | Item::Rejected(_) => {}
+                Item::Offer(_) | Item::Posted { .. } | Item::Rejected(_) => {}
             }
         }
         self.let_go_of_repeats(entries).await?;
@@ -146,12 +163,14 @@ impl Relay {
             let chosen: Vec<usize> = (0..entries.len())
                 .filter(|&at| entries[at].offer().is_some_and(|offer| is_urgent(offer, &self.settings) == urgent))
                 .collect();
-            let offers: Vec<&Offer> = chosen.iter().filter_map(|&at| entries[at].offer()).collect();
-            let outcomes = self.accept(&offers).await?;
-            self.keep_sent_conflicts(&offers, &outcomes).await?;
-            for (at, outcome) in chosen.into_iter().zip(outcomes) {
-                entries[at].stored = true;
-                counts.outcomes.push((at, outcome));
+            for chosen in chosen.chunks(at_once) {
+                let offers: Vec<&Offer> = chosen.iter().filter_map(|&at| entries[at].offer()).collect();
+                let outcomes = self.accept(&offers).await?;
+                self.keep_sent_conflicts(&offers, &outcomes).await?;
+                for (&at, outcome) in chosen.iter().zip(outcomes) {
+                    entries[at].stored = true;
+                    counts.outcomes.push((at, outcome));
+                }
             }
         }
         counts.outcomes.sort_by_key(|(at, _)| *at);
@@ -168,14 +187,44 @@ impl Relay {
 
     /// What was posted without the database and comes again is a repeat like any other as soon as its record is stored;
     /// until then its record on the broker speaks for it.
+    ///
+    /// What is wholly posted in some of its rooms and cannot be in the others is taken in as soon as the records of the
+    /// former are stored: the others are planned like any.
     async fn let_go_of_repeats(&self, entries: &mut [Entry]) -> Result<(), StoreError> {
         for entry in entries.iter_mut().filter(|entry| !entry.stored) {
-            if let Item::Posted { offer, .. } = &entry.item {
-                let known = !self.store.find_by_key(&[offer.message.uid.key().to_owned()]).await?.is_empty();
-                if known { entry.item = Item::Offer(offer.clone()) } else { entry.stored = true }
+            match &entry.item {
+                Item::Posted { offer, .. } => {
+                    let known = !self.store.find_by_key(&[offer.message.uid.key().to_owned()]).await?.is_empty();
+                    if known { entry.item = Item::Offer(offer.clone()) } else { entry.stored = true }
+                }
+                Item::Held { offer, .. } => {
+                    let name = self.name_of(offer);
+                    let Some(done) = self.outage.rooms_done(&name) else { continue };
+                    let found = self.store.find_by_key(&[offer.message.uid.key().to_owned()]).await?.pop();
+                    let stored = |room: &String| {
+                        let deliveries = found.as_ref().and_then(|found| found.deliveries.as_array());
+                        deliveries.into_iter().flatten().any(|delivery| delivery["room"] == room.as_str())
+                    };
+                    if done.iter().all(stored) {
+                        self.outage.forget(&name);
+                        entry.item = Item::Offer(offer.clone());
+                    }
+                }
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    /// What the database will not have of our own is kept for a person to see, and harms nothing else; how many that is.
+    async fn kept_if_refused(&self, done: Result<(), StoreError>, id: Uuid, raw: &[u8]) -> Result<usize, StoreError> {
+        match done {
+            Err(error) if error.is_bad_input() => {
+                let reason = "refused_by_database";
+                self.reject(id.as_bytes(), "rabbitmq", None, reason, error.to_string(), raw).await.map(|()| 1)
+            }
+            other => other.map(|()| 0),
+        }
     }
 
     /// Who sent it by HTTP was told that it was taken: where its uid turns out to stand for another content, it is kept.

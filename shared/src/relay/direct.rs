@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::Relay;
 use super::lane::millis;
 use super::outage::Progress;
+use super::pause::LONGEST;
 use super::plan::{Offer, Plan, is_urgent, plan_at_once};
 use crate::channel::{Answer, Channel, Post, Refusal};
 use crate::compose::Draft;
@@ -30,6 +31,8 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x2f9d_60c1_b4a8_4e35_a7c6_0d1f_8e52_93b
 /// One call that was made, as its record tells it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Call {
+    /// Names its row, however often and by whatever way it is told.
+    id: Uuid,
     at: Timestamp,
     channel: String,
     part: usize,
@@ -52,7 +55,8 @@ pub(super) struct Told {
     priority: i16,
     room: String,
     text: String,
-    content_hash: String,
+    /// `None` while something of the message is not posted: whoever has it may plan the rest.
+    content_hash: Option<String>,
     /// Whether it is in the room: a call that came to nothing settles nothing.
     posted: bool,
     calls: Vec<Call>,
@@ -73,8 +77,8 @@ impl Told {
 
     /// Names it: told twice, by whatever way, it is one record.
     pub(super) fn id(&self) -> Uuid {
-        let name = serde_json::to_vec(&(&self.uid, &self.content_hash, &self.room, &self.calls)).unwrap_or_default();
-        Uuid::new_v5(&NAMESPACE, &name)
+        let calls: Vec<u8> = self.calls.iter().flat_map(|call| *call.id.as_bytes()).collect();
+        Uuid::new_v5(&NAMESPACE, &calls)
     }
 
     /// What such a record tells.
@@ -83,8 +87,8 @@ impl Told {
         serde_json::from_value(body.get_mut("talkback")?.take()).ok()
     }
 
-    /// As the statement takes it, a row for each call; `id` is the record's.
-    pub(super) fn rows(&self, id: Uuid) -> Vec<Value> {
+    /// As the statement takes it, a row for each call.
+    pub(super) fn rows(&self) -> Vec<Value> {
         let settles = |index| self.posted && index == 0;
         let row = |(index, call): (usize, &Call)| {
             json!({
@@ -94,7 +98,7 @@ impl Told {
                 "settles": settles(index), "operation": "post", "channel": call.channel, "status": call.status,
                 "outcome": call.outcome, "latency_ms": call.latency_ms, "at": call.at.to_string(),
                 "request": call.request, "error": call.error,
-                "record_key": Uuid::new_v5(&id, &index.to_be_bytes()).to_string(),
+                "record_key": call.id.to_string(),
             })
         };
         self.calls.iter().enumerate().map(row).collect()
@@ -140,6 +144,7 @@ impl Relay {
         let message = &offer.message;
         let plan = plan_at_once(offer, &self.settings);
         let (name, hash) = (self.name_of(offer), self.settings.lookup.hash("content", &message.content()));
+        let whole = plan.deliveries.iter().all(|to| self.outage.progress(&name, &to.room).done);
         let told = |room: &str| {
             let Progress { posted, done, calls, .. } = self.outage.progress(&name, room);
             (!calls.is_empty()).then(|| Told {
@@ -152,7 +157,7 @@ impl Relay {
                 priority: plan.priority.rank(),
                 room: room.to_owned(),
                 text: message.body.as_str().to_owned(),
-                content_hash: STANDARD.encode(&hash),
+                content_hash: whole.then(|| STANDARD.encode(&hash)),
                 posted: posted && done,
                 calls,
             })
@@ -203,12 +208,25 @@ impl Relay {
             };
             let turn = self.outage.turn(room).max(not_before);
             let late = progress.next == 0 && is_too_late(plan, offer, Timestamp::now());
-            if turn >= until || late {
+            if late || progress.refused {
+                // Not begun any more: with the database back it ends as any other that was too late, or is refused.
+                progress.unknowns = 0;
                 self.outage.set_progress(&name, &room.name, progress);
-                return late;
+                return true;
+            }
+            if turn >= until {
+                self.outage.set_progress(&name, &room.name, progress);
+                return false;
             }
             sleep_until(turn).await;
-            let limit = self.settings.lanes.http.min(until.saturating_duration_since(Instant::now()));
+            let mut limit = self.settings.lanes.http.min(until.saturating_duration_since(Instant::now()));
+            // A first part may be posted only until its producer posts by itself.
+            if let Some(by) = plan.deliver_by.filter(|_| progress.next == 0) {
+                limit = limit.min(by.duration_since(Timestamp::now()).try_into().unwrap_or_default());
+                if limit.is_zero() {
+                    continue;
+                }
+            }
             self.outage.charge(room);
             let (answer, call) = self.call(room, channel, part, progress.next, limit).await;
             progress.calls.push(call);
@@ -218,7 +236,10 @@ impl Relay {
                     (progress.next, progress.unknowns, pause) = (progress.next + 1, 0, AGAIN);
                 }
                 Answer::Retry { after, .. } => {
-                    not_before = Instant::now() + after.unwrap_or(pause);
+                    if let Some(after) = after {
+                        self.outage.pause(room, after.min(LONGEST));
+                    }
+                    not_before = Instant::now() + pause;
                     pause *= 2;
                 }
                 // Doubled is better than lost, unless the room says otherwise; but not for ever.
@@ -232,6 +253,7 @@ impl Relay {
                 }
                 // With the database back the lanes deal with it as with any other.
                 Answer::Refuse { why } if progress.next == 0 => {
+                    (progress.refused, progress.unknowns) = (true, 0);
                     self.outage.set_progress(&name, &room.name, progress);
                     return why == Refusal::Part;
                 }
@@ -270,7 +292,8 @@ impl Relay {
         let channel = channel.name().to_owned();
         let outcome = outcome.to_owned();
         let part = index + 1;
-        (call.answer, Call { at, channel, part, outcome, status, latency_ms: duration_ms, request, error })
+        let id = Uuid::new_v4();
+        (call.answer, Call { id, at, channel, part, outcome, status, latency_ms: duration_ms, request, error })
     }
 }
 

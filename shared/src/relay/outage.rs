@@ -1,17 +1,22 @@
 //! What one process remembers of an outage of the database: that it is down, how far it has come with posting alarms by
 //! itself, and at what pace. Nothing here is a promise: a process that ends forgets it, and then a batch that comes
 //! back may be seen twice, which is the exception that the README names.
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::direct::Call;
 use crate::config::Room;
 
 /// So long after it was found down, the database is asked only briefly: alarms may lie behind what is in hand.
 const REMEMBERED: Duration = Duration::from_secs(5);
+
+/// And by the consumer not at all so soon after it was asked in vain: what is aside circles, and an alarm that comes
+/// behind thousands of others must not wait until each batch of them has asked.
+const ASKED: Duration = Duration::from_secs(1);
 
 /// What is remembered of a message is forgotten after this; a batch comes back much sooner.
 const KEPT: Duration = Duration::from_secs(3600);
@@ -22,11 +27,15 @@ pub(super) struct Outage(Mutex<Memory>);
 #[derive(Default)]
 struct Memory {
     down: Option<Instant>,
+    /// When it was last asked in vain.
+    asked: Option<Instant>,
+    /// Rooms that are not to be spoken in before, as their provider asked.
+    paused: HashMap<String, Instant>,
     /// When the next post of a room would come, were there no burst (GCRA).
     arrivals: HashMap<String, Instant>,
     begun: HashMap<String, Begun>,
-    /// Places of what was put aside and has not been stored since.
-    aside: BTreeSet<i64>,
+    /// Places of what was put aside and has not been stored since, each with whose it is.
+    aside: BTreeMap<i64, Uuid>,
     /// The last place that was given.
     last: i64,
     /// When waiting for what is missing ends.
@@ -50,6 +59,8 @@ pub(super) struct Progress {
     pub(super) done: bool,
     /// At least one part is in the room.
     pub(super) posted: bool,
+    /// The provider will not have it: not asked again without the database.
+    pub(super) refused: bool,
     /// Calls that are not recorded.
     pub(super) calls: Vec<Call>,
 }
@@ -71,9 +82,21 @@ impl Outage {
         memory.recovered_by = None;
     }
 
+    /// Whether it was asked in vain just now.
+    pub(super) fn was_asked(&self) -> bool {
+        self.memory().asked.is_some_and(|at| at.elapsed() < ASKED)
+    }
+
+    /// It was asked in vain.
+    pub(super) fn asked(&self) {
+        self.memory().asked = Some(Instant::now());
+    }
+
     /// The database is back; whether that is news.
     pub(super) fn over(&self) -> bool {
-        self.memory().down.take().is_some()
+        let mut memory = self.memory();
+        memory.asked = None;
+        memory.down.take().is_some()
     }
 
     /// Whether something was put aside that has not been stored since.
@@ -82,17 +105,17 @@ impl Outage {
     }
 
     /// The places of what was put aside and has not been stored since.
-    pub(super) fn aside(&self) -> BTreeSet<i64> {
+    pub(super) fn aside(&self) -> BTreeMap<i64, Uuid> {
         self.memory().aside.clone()
     }
 
     /// The place of something that is put aside, a new one if it has none.
-    pub(super) fn put_aside(&self, place: Option<i64>) -> i64 {
+    pub(super) fn put_aside(&self, place: Option<i64>, whose: Uuid) -> i64 {
         let now = jiff::Timestamp::now().as_microsecond();
         let mut memory = self.memory();
         let place = place.unwrap_or_else(|| now.max(memory.last + 1));
         memory.last = memory.last.max(place);
-        memory.aside.insert(place);
+        memory.aside.insert(place, whose);
         place
     }
 
@@ -115,7 +138,13 @@ impl Outage {
     pub(super) fn turn(&self, room: &Room) -> Instant {
         let now = Instant::now();
         let arrival = self.memory().arrivals.get(&room.name).copied().unwrap_or(now);
-        arrival.checked_sub(room.pace * room.burst.saturating_sub(1)).unwrap_or(now)
+        let turn = arrival.checked_sub(room.pace * room.burst.saturating_sub(1)).unwrap_or(now);
+        self.memory().paused.get(&room.name).map_or(turn, |until| turn.max(*until))
+    }
+
+    /// The provider asks for silence in this room.
+    pub(super) fn pause(&self, room: &Room, pause: Duration) {
+        self.memory().paused.insert(room.name.clone(), Instant::now() + pause);
     }
 
     /// A post is made in this room now.
@@ -135,6 +164,20 @@ impl Outage {
     pub(super) fn is_begun(&self, name: &str) -> bool {
         let visible = |progress: &Progress| progress.next > 0 || progress.unknowns > 0 || progress.done;
         self.memory().begun.get(name).is_some_and(|begun| begun.rooms.values().any(visible))
+    }
+
+    /// The rooms where it is wholly posted, if of the others nothing can be in the room: those may go another way.
+    pub(super) fn rooms_done(&self, name: &str) -> Option<Vec<String>> {
+        let memory = self.memory();
+        let rooms = &memory.begun.get(name)?.rooms;
+        let idle = |progress: &Progress| progress.done || progress.next == 0 && progress.unknowns == 0;
+        let done = rooms.iter().filter(|(_, progress)| progress.done).map(|(room, _)| room.clone());
+        rooms.values().all(idle).then(|| done.collect())
+    }
+
+    /// It goes another way from here.
+    pub(super) fn forget(&self, name: &str) {
+        self.memory().begun.remove(name);
     }
 
     /// What was called is on the broker, or in the database.

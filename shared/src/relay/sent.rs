@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::Relay;
 use super::accept::Outcome;
+use super::aside::{AT_FIRST, CONNECTING, IN_ALL, PATIENTLY, WHILE_DOWN, no_longer_than};
 use super::own::Own;
 use super::plan::{Door, Offer, is_urgent};
 use crate::amqp_event::Delivery;
@@ -17,15 +18,6 @@ use crate::message::{Media, Message, Priority, Uid};
 use crate::route::RoutingKey;
 use crate::store::StoreError;
 use crate::text::Text;
-
-/// How long the database may take at first, for connecting and for each answer.
-const AT_FIRST: Duration = Duration::from_millis(1200);
-
-/// The same, when it was down a moment ago.
-const WHILE_DOWN: Duration = Duration::from_millis(300);
-
-/// How long an alarm waits for a database that can be connected to and does not answer.
-const FOR_AN_ALARM: Duration = Duration::from_millis(1500);
 
 /// How long the broker may take with an alarm, and with anything else.
 const BROKER: [Duration; 2] = [Duration::from_millis(1500), Duration::from_secs(7)];
@@ -75,8 +67,7 @@ impl Relay {
         }
         let failure = match self.store_one(&offer, begun, end).await {
             Ok(outcome) => return Ok(Took::Stored(outcome)),
-            Err(error) if error.may_pass() => error,
-            Err(error) => return Err(error),
+            Err(error) => error,
         };
         if begun {
             self.log_unrecorded(&offer);
@@ -95,19 +86,18 @@ impl Relay {
     /// Down is not failed: asked again on a new connection, unless none can be had.
     async fn store_one(&self, offer: &Offer, begun: bool, end: Option<Instant>) -> Result<Outcome, StoreError> {
         let known = self.outage.is_known();
-        let hasty = self.with_patience(if known { WHILE_DOWN } else { AT_FIRST });
-        let mut stored = hasty.accept_one(offer, begun).await;
+        let limit = if known { WHILE_DOWN } else { AT_FIRST };
+        let hasty = self.with_patience(limit);
+        let mut stored = no_longer_than(limit + IN_ALL, hasty.accept_one(offer, begun)).await;
         let lost = |error: &StoreError| error.may_pass() && !error.is_not_connected();
-        if stored.as_ref().is_err_and(lost) && hasty.store.connects().await {
-            let urgent = is_urgent(offer, &self.settings);
-            let patient = if urgent { self.with_patience(FOR_AN_ALARM) } else { self.clone() };
-            let far = Instant::now() + Duration::from_secs(60);
-            let again = timeout_at(end.unwrap_or(far), patient.accept_one(offer, begun));
-            stored = again.await.unwrap_or(Err(StoreError::Unavailable("no answer in time")));
+        if stored.as_ref().is_err_and(lost) && self.with_patience(CONNECTING).store.connects().await {
+            let limit = PATIENTLY[usize::from(!is_urgent(offer, &self.settings))];
+            let limit = end.map_or(limit, |end| limit.min(end.saturating_duration_since(Instant::now())));
+            stored = no_longer_than(limit, self.accept_one(offer, begun)).await;
         }
         match &stored {
             Ok(_) => drop(self.outage.over()),
-            Err(error) if error.may_pass() && !known => {
+            Err(error) if !known => {
                 self.outage.found();
                 tracing::error!(error = error as &dyn std::error::Error, "the database is down");
             }

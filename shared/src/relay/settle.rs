@@ -23,7 +23,8 @@ pub(super) struct Settled {
 impl Relay {
     /// Records what was posted without the database.
     pub(super) async fn settle_told(&self, told: &[Told]) -> Result<(), StoreError> {
-        let records: Vec<Settled> = told.iter().flat_map(|told| settled_of(told, told.id(), &[])).collect();
+        let raw = |told: &Told| told.body().to_string().into_bytes();
+        let records: Vec<Settled> = told.iter().flat_map(|told| settled_of(told, told.id(), &raw(told))).collect();
         self.settle(&records.iter().collect::<Vec<_>>()).await.map(drop)
     }
 
@@ -107,5 +108,5 @@ impl Relay {
 /// What was posted without the database, as the statement takes it.
 pub(super) fn settled_of(told: &Told, id: Uuid, raw: &[u8]) -> Vec<Settled> {
     let settled = |record| Settled { record, id, source: "source.groupme.msg".to_owned(), raw: raw.to_vec() };
-    told.rows(id).into_iter().map(settled).collect()
+    told.rows().into_iter().map(settled).collect()
 }

@@ -56,7 +56,7 @@ impl StoreError {
 
     /// Not even a connection could be had: nothing was sent.
     pub(crate) fn is_not_connected(&self) -> bool {
-        matches!(self, Self::Unavailable(NOT_CONNECTED))
+        matches!(self, Self::Unavailable(NOT_CONNECTED | NO_LOGIN))
     }
 
     /// Whether the same statement may succeed later: the database was away or busy (class 40: it chose a victim).
@@ -70,6 +70,7 @@ const CLOSED: &str = "connection closed";
 const FAILED: &str = "connection failed";
 const SHUT_DOWN: &str = "shut down";
 const NOT_CONNECTED: &str = "no connection in time";
+const NO_LOGIN: &str = "it lets nobody in";
 
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
@@ -98,7 +99,14 @@ impl From<tokio_postgres::Error> for StoreError {
 impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Backend(e) => e.into(),
+            // A password that was changed, a database that is gone: whatever it says, it cannot be connected to.
+            PoolError::Backend(e) => match e.into() {
+                refused @ Self::Refused { .. } => {
+                    tracing::error!(error = &refused as &dyn std::error::Error, "the database lets nobody in");
+                    Self::Unavailable(NO_LOGIN)
+                }
+                away => away,
+            },
             PoolError::Timeout(_) => Self::Unavailable(NOT_CONNECTED),
             _ => Self::Unavailable("no connection"),
         }

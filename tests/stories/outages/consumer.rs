@@ -14,11 +14,11 @@ use crate::station::{BOT, GROUP, PATIENCE};
 
 const SOURCE: &str = "source_exchange";
 
-fn standard(text: &str) -> Value {
+pub fn standard(text: &str) -> Value {
     json!({ "body": text, "wbor_message_id": Uuid::new_v4().to_string() })
 }
 
-fn alarm(text: &str) -> Value {
+pub fn alarm(text: &str) -> Value {
     json!({ "body": text, "priority": "urgent", "wbor_message_id": Uuid::new_v4().to_string() })
 }
 

@@ -1,7 +1,7 @@
 //! A station as infra/talkback.toml has it, behind a real broker: its topology, the bridge, and the consumer behind
 //! Lambda's HTTP interface; and programs that publish as the station's do.
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
@@ -33,6 +33,8 @@ pub struct Wire {
     taken: watch::Receiver<u64>,
     /// How often the consumer was invoked.
     pub invocations: Arc<AtomicU64>,
+    /// What the consumer's process has in it.
+    consumer: Arc<RwLock<Relay>>,
     stop: watch::Sender<bool>,
     bridge: JoinHandle<()>,
 }
@@ -76,10 +78,11 @@ impl Wire {
 
         let (count, taken) = watch::channel(0);
         let invocations = Arc::<AtomicU64>::default();
+        let consumer = Arc::new(RwLock::new(station.relay("rabbitmq-consumer")));
         let app = Router::new()
             .route("/2015-03-31/functions/rabbitmq-consumer/invocations", post(invoked))
             .layer(DefaultBodyLimit::max(bridge::event::LARGEST))
-            .with_state((station.relay("rabbitmq-consumer"), count, Arc::clone(&invocations)));
+            .with_state((Arc::clone(&consumer), count, Arc::clone(&invocations)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let functions = Functions::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -99,7 +102,7 @@ impl Wire {
             tokio::spawn(async move { mapping.run(&url, &functions, order, || ready.send(()).unwrap()).await });
         is_ready.await.unwrap();
         let db = station.db().await;
-        Self { station, vhost, db, taken, invocations, stop, bridge }
+        Self { station, vhost, db, taken, invocations, consumer, stop, bridge }
     }
 
     /// A connection as a producer has.
@@ -142,6 +145,21 @@ impl Wire {
             .collect()
     }
 
+    /// The consumer's process dies between two batches, and another takes its place, which remembers nothing.
+    pub fn consumer_dies(&self) {
+        *self.consumer.write().unwrap() = self.station.relay("rabbitmq-consumer");
+    }
+
+    /// Ends it although there is much left to be posted.
+    pub async fn abandon(mut self) {
+        self.station.kill_dispatcher().await;
+        self.stop.send_replace(true);
+        self.bridge.await.unwrap();
+        self.vhost.broker.close().await;
+        self.vhost.gone().await;
+        self.station.sim.stop().await;
+    }
+
     /// Ends it in order.
     pub async fn end(self) {
         self.stop.send_replace(true);
@@ -154,10 +172,11 @@ impl Wire {
 
 /// One invocation, as the emulator has it.
 async fn invoked(
-    State((relay, count, invocations)): State<(Relay, watch::Sender<u64>, Arc<AtomicU64>)>,
+    State((relay, count, invocations)): State<(Arc<RwLock<Relay>>, watch::Sender<u64>, Arc<AtomicU64>)>,
     Json(event): Json<Value>,
 ) -> (StatusCode, Json<Value>) {
     invocations.fetch_add(1, Ordering::Relaxed);
+    let relay = relay.read().unwrap().clone();
     match rabbitmq_consumer::handle(&relay, LambdaEvent::new(event, Context::default())).await {
         Ok(answer) => {
             count.send_modify(|count| *count += answer["records"].as_u64().unwrap());

@@ -7,10 +7,11 @@ use groupme_sim::Line;
 use tokio::time::{Instant, interval};
 
 use super::traffic::Message;
-use super::works::{PATIENCE, Works, group};
+use super::works::{BURST, PATIENCE, Works, group};
 use crate::attack::Tally;
 
-/// A part as its rows have it.
+/// A part as its rows have it. What was withdrawn or expired must not be seen; whose words were said and must be, are
+/// looked for in the rooms themselves.
 struct Part {
     delivery: i64,
     uid: String,
@@ -32,11 +33,21 @@ select d.id, d.uid, d.room, d.prio, d.qseq, d.state, extract(epoch from m.accept
        p.state,
        array(select a.attempt from api_calls a where a.delivery = p.delivery and a.part = p.n and a.operation = 'post'
                and a.outcome in ('posted', 'unknown') order by a.attempt), p.picture_url
-from messages m join deliveries d using (uid) join parts p on p.delivery = d.id order by d.room, d.qseq, p.n";
+from messages m join deliveries d using (uid) join parts p on p.delivery = d.id
+where d.state not in ('withdrawn', 'expired') order by d.room, d.qseq, p.n";
+
+/// Messages that were stored while a call for their room was in flight.
+const CROSSED: &str = "
+select count(*)::text from messages m join deliveries d using (uid)
+where exists (select 1 from api_calls a where a.room = d.room and a.operation = 'post'
+                and m.accepted_at between a.at - make_interval(secs => a.latency_ms / 1000.0) and a.at)";
 
 /// An ordinary call takes a tenth of a second.
 const HITS: &str = "
 select count(*)::text from api_calls where operation = 'post' and (outcome = 'unknown' or latency_ms >= 1000)";
+
+/// The pace is kept by when calls begin; so long a request may be on its way on a busy machine.
+const TRANSIT: Duration = Duration::from_millis(20);
 
 /// What went wrong; nothing, if all lists are empty.
 #[derive(Default)]
@@ -202,6 +213,21 @@ impl Works {
             }
         }
         count
+    }
+
+    /// How many messages were stored while a call for their room was in flight.
+    pub async fn crossed(&self) -> usize {
+        self.column(CROSSED).await[0].parse().unwrap()
+    }
+
+    /// Where posts of a room came faster than its pace, by the simulator's clock.
+    pub fn too_fast(&self, every: Duration) -> Vec<String> {
+        let posts = self.sim.posts();
+        let check = |number: usize| {
+            let early = groupme_sim::pace::early(&posts, &super::works::bot(number), every, BURST);
+            (early > TRANSIT).then(|| format!("{}: a post came {early:?} too early", super::works::room(number)))
+        };
+        (0..self.rooms).filter_map(check).collect()
     }
 
     /// The lines whose callbacks are over, and of none of which the functions said that they took it.
