@@ -9,7 +9,7 @@ use groupme_sim::Line;
 use lambda_runtime::{Context, LambdaEvent};
 use lapin::options::{BasicAckOptions, BasicGetOptions};
 use serde_json::{Value, json};
-use talkback::broker::{QUEUE, amazon};
+use talkback::broker::{Props, QUEUE, amazon};
 use talkback::compose::{Dress, Medium, Said, compose};
 use talkback::message::Uid;
 use talkback::relay::Relay;
@@ -22,6 +22,9 @@ use crate::station::{BOT, GROUP, MEMBER, PATIENCE, Setup, Station};
 use crate::vhost::Vhost;
 
 pub const SOURCE: &str = "source_exchange";
+
+/// A broker that is not there: nobody listens on the port of discard.
+pub const NOWHERE: &str = "amqp://a:b@127.0.0.1:9/x";
 
 pub struct Desk {
     pub station: Station,
@@ -51,7 +54,8 @@ pub fn folder(story: &str) -> PathBuf {
 
 impl Desk {
     pub async fn open(story: &str) -> Self {
-        Self::with(story, Setup { rooms: usual_rooms("5ms", 5), ..Setup::default() }).await
+        let vars = vec![("GROUPME_ACCESS_TOKEN", MEMBER.to_owned())];
+        Self::with(story, Setup { rooms: usual_rooms("5ms", 5), vars, ..Setup::default() }).await
     }
 
     /// One with these rooms and bots.
@@ -63,7 +67,7 @@ impl Desk {
         );
         let setup = Setup {
             rooms: format!("{}\n{exchanges}", setup.rooms),
-            vars: vec![("AMQP_URL", vhost.url()), ("GROUPME_ACCESS_TOKEN", MEMBER.to_owned())],
+            vars: [setup.vars, vec![("AMQP_URL", vhost.url())]].concat(),
             ..setup
         };
         let station = Station::with(setup).await;
@@ -106,14 +110,14 @@ impl Desk {
         Some(amazon::message(&message.delivery))
     }
 
-    /// Takes so many, which must come.
+    /// Takes so many originals, which must come.
     pub async fn take_all(&self, count: usize) -> Vec<Value> {
         let mut taken = Vec::new();
         let end = Instant::now() + PATIENCE;
         let mut look = interval(Duration::from_millis(20));
         while taken.len() < count {
             look.tick().await;
-            taken.extend(self.take().await);
+            taken.extend(self.take().await.filter(|form| !is_record(form)));
             assert!(Instant::now() < end, "{} of {count} messages came", taken.len());
         }
         taken
@@ -131,6 +135,14 @@ impl Desk {
 
     pub fn lines(&self) -> Vec<Line> {
         self.station.sim.lines(GROUP)
+    }
+
+    /// Answers a producer as Talkback would.
+    pub async fn reply(&self, form: &Value, reply: &Value) {
+        let asked = &form["basicProperties"];
+        let props = Props { correlation_id: asked["correlationId"].as_str().map(str::to_owned), ..Props::default() };
+        let queue = asked["replyTo"].as_str().unwrap();
+        self.vhost.broker.publish("", queue, reply.to_string().as_bytes(), &props, true).await.unwrap();
     }
 
     /// The files that lie in the spool.

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
 use uuid::Uuid;
 
-use super::desk::{Desk, Told, is_record, texts, uid_in};
+use super::desk::{Desk, NOWHERE, Told, is_record, texts, uid_in};
 use super::proxy::{Harm, Proxy};
 use crate::attack::{Tally, attack};
 use crate::process::chance::Chance;
@@ -94,8 +94,7 @@ async fn say(desk: Arc<Desk>, plan: Arc<Plan>) -> (Outcome, bool) {
     };
     let proxy = Proxy::open(&url, &plan.uid.to_string(), harm, heals).await;
     let way = match plan.way {
-        // Nobody listens on the port of discard.
-        Way::None => "amqp://a:b@127.0.0.1:9/x".to_owned(),
+        Way::None => NOWHERE.to_owned(),
         _ => proxy.url(&url),
     };
     let producer = desk.producer(Told { amqp_url: Some(&way), is_blind: false }, PATIENCE);
@@ -243,16 +242,19 @@ async fn reckon(desk: &Desk, plans: &[Arc<Plan>], outcomes: &HashMap<Uuid, (Outc
         );
         let calls = desk.station.column(&calls).await;
         let state = desk.station.column(&format!("select state from deliveries where uid = '{}'", plan.uid)).await;
-        // A row for each call, and one delivery that says that it is in the room.
-        let is_recorded = calls.len() == wanted.len() && state.len() == 1;
+        // A row for each call, ours or Talkback's, and one delivery that says that it is in the room. A call that was
+        // cut off may never have come.
+        let posts = desk.station.sim.posts();
+        let posts = posts.iter().filter(|post| post.text.as_ref().is_some_and(|text| wanted.contains(text))).count();
+        let unknown = calls.iter().filter(|call| call.starts_with("unknown")).count();
+        let own = calls.iter().filter(|call| *call == "recorded 202").count();
+        let is_recorded = (posts..=posts + unknown).contains(&calls.len()) && state.len() == 1;
         if !is_recorded {
             tally.unrecorded += 1;
         }
         let is_right = match outcome {
-            Outcome::Talkback { .. } => calls.iter().all(|call| call.starts_with("posted")),
-            Outcome::Posted { recorded: Recorded::Published | Recorded::Spooled { .. }, .. } => {
-                calls.iter().all(|call| call == "recorded 202")
-            }
+            Outcome::Talkback { .. } => own == 0,
+            Outcome::Posted { recorded: Recorded::Published | Recorded::Spooled { .. }, .. } => own == wanted.len(),
             _ => false,
         };
         if lost + doubled > 0 || !is_recorded || !is_right {
