@@ -186,7 +186,7 @@ impl Ground {
     }
 
     /// Does something to the story's Postgres.
-    pub async fn to_postgres(&mut self, what: impl FnOnce(&mut Postgres) + Send + 'static) {
+    pub async fn strike_postgres(&mut self, what: impl FnOnce(&mut Postgres) + Send + 'static) {
         let mut postgres = self.postgres.take().unwrap();
         let done = spawn_blocking(move || {
             what(&mut postgres);
@@ -199,17 +199,17 @@ impl Ground {
     pub async fn fill_disk(&mut self) {
         let disk = self.disk.unwrap();
         self.did += &format!("{disk:?} disk, ");
-        self.to_postgres(move |postgres| disk::fill(postgres, disk)).await;
+        self.strike_postgres(move |postgres| disk::fill(postgres, disk)).await;
     }
 
     /// Makes room on it again.
     pub async fn empty_disk(&mut self) {
         let disk = self.disk.unwrap();
-        self.to_postgres(move |postgres| disk::empty(postgres, disk)).await;
+        self.strike_postgres(move |postgres| disk::empty(postgres, disk)).await;
     }
 
     /// Does something to the story's RabbitMQ.
-    pub async fn to_rabbitmq(&mut self, what: impl FnOnce(&mut RabbitMq) + Send + 'static) {
+    pub async fn strike_rabbitmq(&mut self, what: impl FnOnce(&mut RabbitMq) + Send + 'static) {
         let mut rabbitmq = self.rabbitmq.take().unwrap();
         let done = spawn_blocking(move || {
             what(&mut rabbitmq);
