@@ -86,8 +86,8 @@ async fn what_who_posted_it_could_not_tell_is_told_by_the_next() {
     alone.broker = None;
     let now = tokio::time::Instant::now();
     let budget = talkback::relay::dispatch::Budget::door(
-        Duration::from_millis(500),
-        Some(now + Duration::from_secs(5)),
+        Duration::from_secs(3),
+        Some(now + Duration::from_secs(8)),
         alone.room_names(),
     );
     alone.dispatch(&budget).await.unwrap();

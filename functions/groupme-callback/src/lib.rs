@@ -39,11 +39,9 @@ pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
         let heard = relay.hear(&line).await?;
         Ok::<_, StoreError>((!heard.rooms.is_empty() && !relay.dispatcher_works().await?, heard))
     });
-    match heard.await {
-        Ok(Ok((alone, Heard { rooms, found }))) => {
-            if let Some(uid) = found {
-                relay.tell_found(uid).await;
-            }
+    match heard.await.unwrap_or(Err(StoreError::Unavailable("no answer in time"))) {
+        Ok((alone, Heard { rooms, found })) => {
+            relay.tell_found(found).await;
             // A slow GroupMe keeps a call in the air for longer than it waits for this answer: a dispatcher that is at
             // work anyway posts within a second. Only where there is none is it done here.
             if alone {
@@ -54,12 +52,8 @@ pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
             }
             door::answer(200)
         }
-        Ok(Err(error)) => {
+        Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "line not stored");
-            put_aside(relay, &line).await
-        }
-        Err(_) => {
-            tracing::error!("line not stored in time");
             put_aside(relay, &line).await
         }
     }

@@ -22,9 +22,6 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Who wakes up this long after the moment it waited for was frozen, and listens once more before it decides.
 const OVERSLEPT: Duration = Duration::from_millis(500);
 
-/// Talkback judges `deliver_by` by a stamp in whole seconds: it may come to it so much earlier.
-const WHOLE_SECOND: Duration = Duration::from_secs(1);
-
 /// Why a producer cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ProducerError {
@@ -121,7 +118,9 @@ impl Producer {
             Err(error) => return Asked::Silent(Because::Broker(error), None, published),
         };
         let patience = self.settings.patience;
-        let mut deadline = begun + patience + margin(patience);
+        // The stamp is made before the confirm. Without one the broker may sit on it: then our own clock is what counts.
+        let since = if confirmed { Instant::now() } else { begun };
+        let mut deadline = since + patience + margin(patience);
         let mut has_overslept = false;
         loop {
             let reply = tokio::select! {
@@ -130,8 +129,8 @@ impl Producer {
                 () = sleep_until(deadline.min(Instant::now() + LOOK)) => None,
             };
             if let Some(reply) = reply {
-                // It is ours to post, and Talkback will not: there is nothing to wait for.
-                if reply.is("withdrawn") && begun.elapsed() + WHOLE_SECOND >= patience {
+                // Only who comes after `deliver_by` withdraws: it is ours to post, and there is nothing to wait for.
+                if reply.is("withdrawn") {
                     return Asked::Silent(Because::Withdrawn, Some(asking), published);
                 }
                 return Asked::Told(outcome(reply));

@@ -110,7 +110,8 @@ impl Relay {
 
     /// Answers the producer of a message of which the room has just shown what nobody knew: it may be about to post by
     /// itself. One try; what fails is left to the dispatcher.
-    pub async fn tell_found(&self, uid: String) {
+    pub async fn tell_found(&self, found: Option<String>) {
+        let Some(uid) = found else { return };
         let (uids, now) = ([uid], Instant::now());
         let told = async {
             self.answer_begun(Some(&uids), now).await?;

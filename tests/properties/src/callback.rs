@@ -43,7 +43,7 @@ fn sha256(text: &str) -> String {
 fn request(method: Method, token: &str, body: &[u8]) -> Request {
     let mut request = Request::new(Body::Binary(body.to_vec()));
     *request.method_mut() = method;
-    request.with_raw_http_path(&format!("/groupme/callback/{token}"))
+    request.with_raw_http_path(format!("/groupme/callback/{token}"))
 }
 
 pub(crate) fn holds(bytes: &[u8]) {

@@ -1,5 +1,7 @@
 //! A payload under a routing key: the first line is the key, after a `!` if its producer posted it already; the rest is
 //! the payload.
+use std::sync::LazyLock;
+
 use jiff::tz::TimeZone;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
@@ -12,6 +14,9 @@ use uuid::Uuid;
 use crate::quoted::{MARKS, quotes_nothing_of};
 use crate::text::{is_clean, is_composed};
 
+/// Where the people are who read the times.
+static HERE: LazyLock<TimeZone> = LazyLock::new(|| TimeZone::get("America/New_York").unwrap_or(TimeZone::UTC));
+
 const FALLBACK: Uuid = Uuid::from_u128(0xF0);
 
 /// What may be said of what cannot be read; people and programs look for these words.
@@ -23,8 +28,7 @@ pub(crate) fn holds(bytes: &[u8]) {
     let first = String::from_utf8_lossy(first);
     let already_sent = first.starts_with('!');
     let Ok(key) = RoutingKey::parse(first.trim_start_matches('!')) else { return };
-    let zone = TimeZone::get("America/New_York").unwrap_or(TimeZone::UTC);
-    let envelope = Envelope { key: &key, already_sent, fallback_uid: FALLBACK, zone: &zone, body };
+    let envelope = Envelope { key: &key, already_sent, fallback_uid: FALLBACK, zone: &HERE, body };
     let document = json::parse(body).unwrap_or_default();
     match read(envelope) {
         Ok(Reading::Message(message)) => {

@@ -34,7 +34,8 @@ impl Town {
     /// What comes within that time: requests that were read are shown, and where lines come back at once, they do.
     pub async fn let_come(&mut self, within: Duration) -> Held {
         let until = self.now() + within;
-        let (due, later) = std::mem::take(&mut self.arriving).into_iter().partition(|a: &Arriving| a.read + SOON <= until);
+        let (due, later) =
+            std::mem::take(&mut self.arriving).into_iter().partition(|a: &Arriving| a.read + SOON <= until);
         self.arriving = later;
         let due: Vec<Arriving> = due;
         for arrival in due {
@@ -55,9 +56,6 @@ impl Town {
         self.note(format!("{room:?} shows {} part {}, attempt {}", claimed.uid, claimed.part, claimed.attempt));
         let part = self.parts.entry((claimed.delivery, claimed.part)).or_default();
         part.seen += 1;
-        if let Some(call) = part.calls.get_mut(&claimed.attempt) {
-            call.shown = true;
-        }
         let (seen, replayed) = (part.seen, part.replayed);
         self.total.twice += usize::from(seen > 1);
         self.shown.push(Shown {

@@ -67,7 +67,8 @@ impl Town {
         let taken = self.relay.store.take(&token, &self.relay.room_names(), &lanes).await;
         let Some((room, claim)) = taken.map_err(|error| format!("take failed: {error}"))? else { return Ok(()) };
         let now = self.now();
-        if let Some((other, until)) = self.leases.get(&kind(&room)).filter(|(other, until)| *other != token && *until > now)
+        if let Some((other, until)) =
+            self.leases.get(&kind(&room)).filter(|(other, until)| *other != token && *until > now)
         {
             return Err(format!("two holders: {token} takes {room}, which {other} has until {until:?}"));
         }
@@ -108,8 +109,7 @@ impl Town {
                 self.note(format!("{token} claims {} part {}, attempt {}", claimed.uid, claimed.part, claimed.attempt));
                 self.holds(who, kind(&claimed.room), since);
                 self.may_be_claimed(&claimed)?;
-                let call =
-                    Call { claimed: since, began: None, ended: None, told: None, shown: false, disowned: false };
+                let call = Call { claimed: since, began: None, ended: None, told: None, late: false, disowned: false };
                 let part = self.parts.entry((claimed.delivery, claimed.part)).or_default();
                 part.calls.retain(|attempt, call| !(call.disowned && *attempt == claimed.attempt));
                 if part.calls.insert(claimed.attempt, call).is_some() {
@@ -125,7 +125,7 @@ impl Town {
         Ok(())
     }
 
-    /// Panics in words unless the rules let this part be posted now.
+    /// Whether the rules let this part be posted now.
     fn may_be_claimed(&self, claimed: &Claimed) -> Held {
         let (room, now) = (kind(&claimed.room), self.now() + NEARLY);
         let Some(part) = self.parts.get(&(claimed.delivery, claimed.part)) else { return Ok(()) };
@@ -139,12 +139,14 @@ impl Town {
         for (attempt, call) in part.calls.iter().filter(|(_, call)| !call.disowned) {
             match (call.told, call.ended) {
                 (Some("retry" | "limited" | "suspended"), _) => {}
+                // Told late, when it had been judged already: it will be refused once more.
+                (Some("refused"), _) if call.late => {}
                 (Some(other), _) if other != "unknown" => {
                     return Err(format!("{what} is claimed again after {other}"));
                 }
                 _ if room == Kind::Giver => return Err(format!("{what} is claimed again, though nothing can tell")),
                 // Judged only when its time is over.
-                (Some(_), Some(ended)) if now < ended + WINDOW => {
+                (Some(_), Some(ended)) if now < (ended + WINDOW).min(call.claimed + LEASE + WINDOW) => {
                     return Err(format!("{what} is claimed again before the window of attempt {attempt} is over"));
                 }
                 (None, _) if now < call.claimed + LEASE + WINDOW => {
@@ -195,7 +197,8 @@ impl Town {
                 _ => Outcome::Unknown,
             }
         };
-        let call = self.parts.get_mut(&(claimed.delivery, claimed.part)).unwrap().calls.get_mut(&claimed.attempt).unwrap();
+        let call =
+            self.parts.get_mut(&(claimed.delivery, claimed.part)).unwrap().calls.get_mut(&claimed.attempt).unwrap();
         (call.began, call.ended) = (Some(now), Some(now));
         self.total.calls += 1;
         self.note(format!("{token} calls {} part {}: {outcome:?}", claimed.uid, claimed.part));
@@ -226,9 +229,8 @@ impl Town {
         }
         let message = self.messages.iter().find(|message| claimed.uid.split('@').next() == Some(message.uid.as_str()));
         let Some(message) = message else { return Err(format!("nobody said {}", claimed.uid)) };
-        let begun = self.parts.iter().any(|((delivery, _), part)| *delivery == claimed.delivery && part.seen > 0);
         let replayed = self.parts[&(claimed.delivery, claimed.part)].replayed;
-        if !begun && !replayed && message.deliver_by.is_some_and(|by| now > by + NEARLY) {
+        if claimed.part == 1 && !replayed && message.deliver_by.is_some_and(|by| now > by + NEARLY) {
             return Err(format!("{} is posted after its producer has taken over", claimed.uid));
         }
         let posts = self.posts.get(&room).map_or(&[][..], Vec::as_slice);
@@ -267,8 +269,6 @@ impl Town {
         chance: &mut Chance,
     ) -> Held {
         let (token, room) = (self.holders[who].token.clone(), kind(&claimed.room));
-        let fingerprint = "select fingerprint from rooms where name = $1";
-        let fingerprint = self.db.query_one(fingerprint, &[&claimed.room]).await.unwrap().get(0);
         let report = CallReport {
             claimed,
             channel: "groupme",
@@ -279,7 +279,7 @@ impl Town {
             response: None,
             error: None,
             pause: Duration::from_secs(2),
-            room_fingerprint: fingerprint,
+            room_fingerprint: self.fingerprints[&claimed.room].clone(),
         };
         let lanes = self.relay.settings.lanes.clone();
         let since = self.now();
@@ -300,7 +300,7 @@ impl Town {
         let part = self.parts.get_mut(&(claimed.delivery, claimed.part)).unwrap();
         part.proven |= outcome == Outcome::Posted;
         let call = part.calls.get_mut(&claimed.attempt).unwrap();
-        (call.told, call.ended) = (Some(outcome.as_str()), Some(since));
+        (call.told, call.ended, call.late) = (Some(outcome.as_str()), Some(since), lost);
         match claim {
             Some(claim) => self.claimed(who, claim, since).await,
             None => {

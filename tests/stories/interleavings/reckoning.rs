@@ -2,16 +2,17 @@
 use std::collections::BTreeMap;
 
 use talkback::delivery::DeliveryState;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Statement};
 
 use super::chat::kind;
 use super::town::{Held, Kind, Message, Part, Town};
 use crate::storm::WRONG;
 
-/// More than one holder, or a part in the air that nobody would judge.
+/// Two parts in the air where only what is more urgent may overtake one that is not judged yet; a part in the air that
+/// nobody would judge; an open part that nobody would post.
 const ODD: &str = "
 select 'two parts of ' || d.room || ' are in the air' from parts p join deliveries d on d.id = p.delivery
-where p.state = 'posting' and d.state in ('queued', 'sending') group by d.room having count(*) > 1
+where p.state = 'posting' and d.state in ('queued', 'sending') group by d.room, d.prio having count(*) > 1
 union all
 select 'nothing says when ' || d.uid || ' is judged' from parts p join deliveries d on d.id = p.delivery
 where p.state = 'posting' and d.state in ('queued', 'sending') and d.blocked_until is null
@@ -19,8 +20,12 @@ union all
 select 'a part of ' || d.uid || ' is open, and it is ' || d.state from parts p join deliveries d on d.id = p.delivery
 where p.state in ('waiting', 'posting') and d.state in ('sent', 'confirmed')";
 
+pub async fn prepare(db: &Client) -> Vec<Statement> {
+    vec![db.prepare(WRONG).await.unwrap(), db.prepare(ODD).await.unwrap()]
+}
+
 pub async fn at_any_time(town: &Town) -> Held {
-    for query in [WRONG, ODD] {
+    for query in &town.wrong {
         if let Some(row) = town.db.query(query, &[]).await.unwrap().first() {
             return Err(row.get(0));
         }
@@ -82,11 +87,11 @@ fn everything_has_ended_as_it_says(town: &Town, ended: &[Ended]) -> Held {
     }
     for delivery in ended {
         let message = message(town, &delivery.uid);
-        let parts: Vec<Part> = (1..=delivery.parts)
-            .map(|n| town.parts.get(&(delivery.id, n)).cloned().unwrap_or_default())
-            .collect();
+        let parts: Vec<Part> =
+            (1..=delivery.parts).map(|n| town.parts.get(&(delivery.id, n)).cloned().unwrap_or_default()).collect();
         let told = |word| parts.iter().flat_map(|part| part.calls.values()).any(|call| call.told == Some(word));
-        let unsure = |part: &Part| part.calls.values().any(|call| !call.disowned && matches!(call.told, None | Some("unknown")));
+        let unsure =
+            |part: &Part| part.calls.values().any(|call| !call.disowned && matches!(call.told, None | Some("unknown")));
         let seen = parts.iter().filter(|part| part.seen > 0).count();
         let right = match delivery.state.as_str() {
             "sent" | "confirmed" => seen == parts.len(),
@@ -98,7 +103,13 @@ fn everything_has_ended_as_it_says(town: &Town, ended: &[Ended]) -> Held {
             _ => false,
         };
         if !right {
-            return Err(format!("{} ended {} in {:?}; {seen} of {} parts are seen", delivery.uid, delivery.state, delivery.room, parts.len()));
+            return Err(format!(
+                "{} ended {} in {:?}; {seen} of {} parts are seen",
+                delivery.uid,
+                delivery.state,
+                delivery.room,
+                parts.len()
+            ));
         }
         if delivery.state == "unconfirmed" && delivery.room.tells() {
             return Err(format!("{} ended unconfirmed in {:?}, where one can tell", delivery.uid, delivery.room));
@@ -126,16 +137,23 @@ fn everything_is_in_order(town: &Town, ended: &[Ended]) -> Held {
         for (at, (id, part)) in first.iter().enumerate() {
             for (later, later_part) in &first[at + 1..] {
                 let before = |a: &i64, b: &i64| by_id[a].qseq < by_id[b].qseq;
-                let wrong = if later == id { later_part < part } else { priority(later) == priority(id) && before(later, id) };
+                let wrong =
+                    if later == id { later_part < part } else { priority(later) == priority(id) && before(later, id) };
                 if wrong {
-                    return Err(format!("disordered in {room:?}: {} part {part} before {} part {later_part}", by_id[id].uid, by_id[later].uid));
+                    return Err(format!(
+                        "disordered in {room:?}: {} part {part} before {} part {later_part}",
+                        by_id[id].uid, by_id[later].uid
+                    ));
                 }
             }
             // Whatever comes between this and a later part of the same message is more urgent.
             if let Some(end) = first.iter().rposition(|(other, _)| other == id) {
                 for (between, _) in first.get(at..end).unwrap_or_default().iter().filter(|(other, _)| other != id) {
                     if priority(between) <= priority(id) {
-                        return Err(format!("disordered in {room:?}: {} comes between the parts of {}", by_id[between].uid, by_id[id].uid));
+                        return Err(format!(
+                            "disordered in {room:?}: {} comes between the parts of {}",
+                            by_id[between].uid, by_id[id].uid
+                        ));
                     }
                 }
             }
@@ -145,7 +163,8 @@ fn everything_is_in_order(town: &Town, ended: &[Ended]) -> Held {
 }
 
 async fn every_call_has_its_row(town: &Town) -> Held {
-    let rows = "select delivery, part, attempt, outcome from api_calls where operation = 'post' and delivery is not null";
+    let rows =
+        "select delivery, part, attempt, outcome from api_calls where operation = 'post' and delivery is not null";
     let mut found: BTreeMap<(i64, i16, i32), String> = BTreeMap::new();
     for row in town.db.query(rows, &[]).await.unwrap() {
         found.insert((row.get(0), row.get(1), row.get(2)), row.get(3));

@@ -6,7 +6,7 @@ use serde_json::json;
 use talkback::amqp_event::read_event;
 use talkback::relay::Relay;
 use tokio::time::Instant;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Statement};
 
 use super::chat::{Arriving, Shown};
 use super::holder::{Doing, Holder};
@@ -60,7 +60,9 @@ pub fn setup() -> Setup {
         rooms += &format!(
             "[[rooms]]\nname = \"{}\"\nbot_id = \"bot-{}\"\ngroup = \"{}\"\npace = \"1s\"\nburst = {BURST}\ndress = \"plain\"\n\
              unknown = \"{unknown}\"\n",
-            kind.name(), kind.name(), kind.group()
+            kind.name(),
+            kind.name(),
+            kind.group()
         );
     }
     let names: Vec<String> = KINDS.iter().map(|kind| kind.name()).collect();
@@ -96,8 +98,9 @@ pub struct Call {
     pub ended: Option<Moment>,
     /// What was written down of it.
     pub told: Option<&'static str>,
-    pub shown: bool,
-    /// Set aside as never made: it leaves no row.
+    /// By then somebody else had the lane.
+    pub late: bool,
+    /// Taken back as never made: it leaves no row.
     pub disowned: bool,
 }
 
@@ -112,6 +115,7 @@ pub struct Message {
 
 #[derive(Default)]
 pub struct Total {
+    pub orders: usize,
     pub messages: usize,
     pub steps: usize,
     pub calls: usize,
@@ -124,6 +128,9 @@ pub struct Total {
 pub struct Town {
     pub relay: Relay,
     pub db: Client,
+    /// What must find nothing after any step.
+    pub wrong: Vec<Statement>,
+    pub fingerprints: HashMap<String, Vec<u8>>,
     pub total: Total,
     pub holders: Vec<Holder>,
     pub messages: Vec<Message>,
@@ -159,9 +166,13 @@ impl Town {
         // A statement takes a server that has just started for one that was away, and waits: not what is looked at here.
         let up = "select (clock_timestamp() > pg_postmaster_start_time() + interval '4 s')::text";
         station.until(up, &["true"]).await;
+        let db = station.db().await;
+        let rooms = db.query("select name, fingerprint from rooms", &[]).await.unwrap();
         Self {
             relay: station.relay("interleavings"),
-            db: station.db().await,
+            wrong: reckoning::prepare(&db).await,
+            fingerprints: rooms.iter().map(|row| (row.get(0), row.get(1))).collect(),
+            db,
             total: Total::default(),
             holders: Vec::new(),
             messages: Vec::new(),
@@ -195,6 +206,7 @@ impl Town {
     /// Plays an order of things on empty tables. The error tells all of it.
     pub async fn play(&mut self, seed: u64, steps: &[u64]) -> Held {
         self.db.batch_execute(CLEAN).await.unwrap();
+        self.total.orders += 1;
         (self.began, self.moved, self.ending) = (Instant::now(), Duration::ZERO, false);
         (self.parts, self.messages, self.arriving, self.shown) = Default::default();
         (self.leases, self.posts, self.log) = Default::default();
@@ -250,7 +262,7 @@ impl Town {
         };
         let number = self.messages.iter().position(|message| message.uid == uid);
         // A message is the same each time it comes.
-        let mut chance = Chance::of(seed ^ number.unwrap_or(self.messages.len()) as u64 * 77);
+        let mut chance = Chance::of(seed ^ (number.unwrap_or(self.messages.len()) as u64 * 77));
         let mut rooms: Vec<Kind> = KINDS.into_iter().filter(|_| chance.within(0..3) == 0).collect();
         if rooms.is_empty() {
             rooms.push(chance.one_of(&KINDS));
@@ -282,8 +294,8 @@ impl Town {
             said["basicProperties"]["correlationId"] = json!(uid);
         }
         let records = read_event(&Station::batch(&[said])).unwrap();
-        let counts = self.relay.take_in(records, now).await.map_err(|error| format!("not accepted: {error}"))?;
-        self.note(format!("accept {uid} at priority {priority} in {rooms:?}: {counts:?}"));
+        self.relay.take_in(records, now).await.map_err(|error| format!("not accepted: {error}"))?;
+        self.note(format!("accept {uid}, {parts} parts, {word}, in {rooms:?}"));
         if number.is_none() {
             self.total.messages += 1;
             self.messages.push(Message { uid, priority, expires, deliver_by, rooms });
@@ -313,7 +325,8 @@ impl Town {
 
     pub async fn sweep(&mut self) -> Held {
         self.note("sweep".to_owned());
-        self.relay.tend_once().await.map_err(|error| format!("the sweep failed: {error}"))
+        let after = self.relay.settings.lanes.unconfirmed_after;
+        self.relay.store.sweep(after).await.map_err(|error| format!("the sweep failed: {error}"))
     }
 
     async fn open_rooms(&mut self) -> Held {

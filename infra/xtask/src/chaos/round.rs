@@ -41,6 +41,8 @@ pub(super) struct Stage {
     pub(super) servers: Servers,
     /// The folder of what is kept.
     pub(super) dir: PathBuf,
+    /// Whether the logs of good rounds are kept, too.
+    pub(super) keeps: bool,
 }
 
 /// What a round found.
@@ -66,6 +68,7 @@ impl Stage {
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("TALKBACK_CHAOS_SEED", round.seed.to_string())
             .env(REPORT, &report)
+            .env("RUST_BACKTRACE", "0")
             .stdout(log_file(&output)?)
             .stderr(log_file(&output)?);
         let began = Instant::now();
@@ -95,7 +98,7 @@ impl Stage {
             _ if !left.is_empty() => Some(format!("it left running: {}", left.join(", "))),
             _ => None,
         };
-        if fault.is_none() {
+        if fault.is_none() && !self.keeps {
             fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
         }
         Ok(Some(Found { figures: figures.unwrap_or_else(|| json!({})), fault, took, output }))
@@ -131,7 +134,9 @@ impl Found {
 fn said(output: &Path) -> String {
     let text = fs::read(output).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().skip_while(|line| !line.contains(" panicked at ")).take(12).collect();
+    let told = text.lines().skip_while(|line| !line.contains(" panicked at ")).take(12);
+    // Where a message is quoted whole, its beginning must do here.
+    let lines: Vec<String> = told.map(|line| line.chars().take(300).collect()).collect();
     if lines.is_empty() { "it ended without a word".to_owned() } else { lines.join("\n") }
 }
 

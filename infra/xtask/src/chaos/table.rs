@@ -12,10 +12,10 @@ use crate::progress::print;
 /// If a round failed, or an attack struck nothing.
 pub(super) fn judge(record: &Record) -> Result<()> {
     let sums = record.sums();
-    let head: Vec<String> = FIGURES.iter().map(|figure| format!("{figure:>10}")).collect();
+    let head: Vec<String> = FIGURES.iter().map(|figure| format!("{figure:>12}")).collect();
     print(format!("\n{:<24}{:>6}{}", "attack", "rounds", head.concat()));
     for sum in &sums {
-        let figures: Vec<String> = FIGURES.iter().map(|figure| format!("{:>10}", sum[*figure].to_string())).collect();
+        let figures: Vec<String> = FIGURES.iter().map(|figure| format!("{:>12}", sum[*figure].to_string())).collect();
         print(format!("{:<24}{:>6}{}", text(&sum["attack"]), sum["rounds"].to_string(), figures.concat()));
     }
     let failed = record.failed();
