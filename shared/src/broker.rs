@@ -23,6 +23,7 @@ use tokio::sync::Mutex;
 use crate::amqp_event::{Record, read_record};
 use connection::{Leased, State, within};
 pub use connection::{connect, vhost_of};
+use error::PUBLISHING;
 pub use error::{BrokerError, Cause};
 pub use in_order::{Fate, Outgoing, Published};
 pub use probe::Health;
@@ -104,6 +105,12 @@ impl Broker {
             Err(error) if error.is_connection() => self.publish_once(&to, body, properties).await,
             outcome => outcome,
         }
+    }
+
+    /// The same in one try: [`BrokerError::may_be_there`] says whether somebody may have the message all the same.
+    pub async fn offer(&self, exchange: &str, key: &str, body: &[u8], props: &Props) -> Result<(), BrokerError> {
+        let to = Target { exchange: short("exchange", exchange)?, key: short("key", key)?, mandatory: true };
+        self.publish_once(&to, body, props.to_amqp()?).await
     }
 
     async fn publish_once(&self, to: &Target, body: &[u8], properties: BasicProperties) -> Result<(), BrokerError> {
@@ -201,12 +208,12 @@ impl Target {
             let (exchange, key) = (self.exchange.clone(), self.key.clone());
             channel.basic_publish(exchange, key, options, body, properties).await?.await
         };
-        match within(limit, "publishing", |error| BrokerError::of("publishing", error), sending).await? {
+        match within(limit, PUBLISHING, |error| BrokerError::of(PUBLISHING, error), sending).await? {
             Confirmation::Ack(None) => Ok(()),
             Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => Err(BrokerError::Unroutable),
             Confirmation::Nack(None) => Err(BrokerError::Nacked),
             // The channel is in confirm mode, so this is a channel that is not ours.
-            Confirmation::NotRequested => Err(BrokerError::Lost { during: "publishing", cause: Cause::Closed }),
+            Confirmation::NotRequested => Err(BrokerError::Lost { during: PUBLISHING, cause: Cause::Closed }),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::relay::Relay;
 use crate::relay::accept::fingerprint;
 use crate::relay::plan::Door;
 use crate::store::StoreError;
-use crate::store::hear::{Heard, Line as StoredLine};
+use crate::store::hear::{Heard as Stored, Line as StoredLine};
 
 /// A line as GroupMe's callback and `GET /groups/:id/messages` have it
 /// (<https://dev.groupme.com/docs/v3#messages>). Unknown fields and types are fine; without group and id it is no line.
@@ -109,22 +109,28 @@ impl Line {
     }
 }
 
+/// What a line led to.
+pub struct Heard {
+    /// The rooms that now have something to say.
+    pub rooms: Vec<String>,
+    /// The message of which it showed that a part is posted, where nobody knew.
+    pub found: Option<String>,
+}
+
 impl Relay {
-    /// Hears a line that came by callback: stores it, confirms with it, obeys it. Returns the rooms that now have
-    /// something to say.
+    /// Hears a line that came by callback: stores it, confirms with it, obeys it.
     ///
     /// # Errors
     /// The database is unavailable: the line must come again.
-    pub async fn hear(&self, line: &Line) -> Result<Vec<String>, StoreError> {
+    pub async fn hear(&self, line: &Line) -> Result<Heard, StoreError> {
         let word = line.is_person().then(|| command::word(line.text())).flatten();
         let heard = self.store_line(line, "callback", word.as_deref()).await?;
         if heard.new && line.is_bot_removal() {
             tracing::error!("a bot was removed from the group: if it was ours, nothing can be posted there");
         }
-        let Some(room) = self.settings.rooms.iter().find(|room| room.group == line.group()) else {
-            return Ok(Vec::new());
-        };
-        let Some(word) = word else { return Ok(Vec::new()) };
+        let found = heard.confirmed.filter(|_| heard.found);
+        let room = self.settings.rooms.iter().find(|room| room.group == line.group());
+        let Some((room, word)) = room.zip(word) else { return Ok(Heard { rooms: Vec::new(), found }) };
         // Also for a repeat: the first may have died between storing the line and answering it.
         let reply = command::answer(&word, line.text());
         let name = format!("line/{}/{}", line.group(), line.id());
@@ -132,7 +138,7 @@ impl Relay {
         if let Some(offer) = self.words("source.talkback.reply", Door::Chat, &name, &rooms, &reply) {
             self.accept(&[offer]).await?;
         }
-        Ok(rooms)
+        Ok(Heard { rooms, found })
     }
 
     /// Stores a line and confirms with it. The command's word is stored only where it is one of ours.
@@ -141,7 +147,7 @@ impl Relay {
         line: &Line,
         learnt_by: &'static str,
         word: Option<&str>,
-    ) -> Result<Heard, StoreError> {
+    ) -> Result<Stored, StoreError> {
         let raw = self.strike_out(line.json.to_string().as_bytes());
         let stored = StoredLine {
             group: line.group(),

@@ -2,7 +2,6 @@
 //! setting is never quoted, because it may be a secret in the wrong place.
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -19,13 +18,16 @@ mod lanes;
 mod media;
 mod provider_url;
 mod records;
+mod retention;
 mod room;
 mod routes;
 mod table;
 
 pub use lanes::Lanes;
 pub use media::Media;
+pub use provider_url::check_base;
 pub use records::Records;
+pub use retention::Retention;
 pub use room::{Room, Unknown};
 pub use table::{SETTINGS, readme_rows};
 
@@ -85,17 +87,6 @@ pub struct GroupMe {
     /// The last segment of a valid callback address (`GROUPME_CALLBACK_TOKEN`), each at least 16 characters and
     /// otherwise opaque; two while one is being replaced. Empty: every callback is refused.
     pub callback_tokens: Vec<SecretString>,
-}
-
-/// How long what is finished is kept (`[retention]`); `None` is for ever, and the default.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Retention {
-    /// Messages with their deliveries, parts, calls and events, once nothing more will be posted of them.
-    pub messages: Option<Duration>,
-    /// Lines said in the rooms, and counts of refused callbacks.
-    pub callbacks: Option<Duration>,
-    /// Rejected input.
-    pub rejected: Option<Duration>,
 }
 
 /// Every missing or wrong setting, by name. No value is in it.

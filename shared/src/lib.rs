@@ -20,11 +20,16 @@
 //! | [`telemetry`] | JSON logs |
 //! | [`amqp_event`] | the event that Lambda makes of an Amazon MQ queue: no I/O |
 //! | [`message`], [`text`], [`picture`], [`route`], [`source`], [`compose`], [`delivery`], [`send_key`], [`json`], `alarm` | values: no I/O |
+//!
+//! Without the default feature `store` there is no Postgres, and nothing that stands on it: who posts by itself when
+//! Talkback is down (`talkback-producer`) has the same values, channels and broker.
 mod alarm;
 pub mod amqp_event;
 pub mod broker;
 pub mod channel;
+#[cfg(feature = "store")]
 pub mod chat;
+#[cfg(feature = "store")]
 pub mod command;
 pub mod compose;
 pub mod config;
@@ -33,13 +38,17 @@ pub mod fetch;
 pub mod json;
 pub mod message;
 pub mod picture;
+#[cfg(feature = "store")]
 pub mod relay;
 pub mod route;
 pub mod seal;
 pub mod send_key;
 pub mod source;
+#[cfg(feature = "store")]
 pub mod start;
+#[cfg(feature = "store")]
 pub mod store;
+#[cfg(feature = "store")]
 pub mod telemetry;
 pub mod text;
 pub mod tls;

@@ -1,6 +1,8 @@
 //! Topic patterns to rooms: which rooms a source goes to, in which dress, how urgently and for how long.
 pub(crate) mod told;
 
+pub use told::name_of;
+
 use std::time::Duration;
 
 use crate::compose::Dress;

@@ -8,6 +8,7 @@ pub mod connection;
 mod forget;
 pub mod hear;
 pub mod lanes;
+pub mod left;
 pub mod look_up;
 mod migrate;
 pub mod outbox;
@@ -32,6 +33,7 @@ pub fn statements() -> Vec<Statement> {
         forget::STATEMENTS,
         hear::STATEMENTS,
         lanes::statements::STATEMENTS,
+        left::STATEMENTS,
         look_up::STATEMENTS,
         outbox::STATEMENTS,
         pictures::STATEMENTS,

@@ -54,15 +54,19 @@ const CALLS: &str =
     "select operation || ' ' || outcome || ' ' || coalesce(status::text, '-') from api_calls order by id";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_reply_comes_after_the_last_part_and_not_before() {
+async fn success_is_replied_after_the_last_part_and_not_before() {
     let (vhost, mut station) = with_broker(Setup::default()).await;
     station.start_dispatcher();
     station.sim.fault(Fault { containing: Some("(2/2)".into()), ..Fault::always(status(429)) });
     let uid = uid();
     let long = "All work and no play makes Jack a dull boy. ".repeat(30);
     station.consume(&[asking(standard(&uid, long.trim()), "answers", "c-1")]).await;
-    station.until("select distinct outcome from api_calls order by 1", &["limited", "posted"]).await;
-    assert_eq!(station.column("select answer from messages").await, ["due"]);
+    station
+        .until("select distinct outcome from api_calls where operation = 'post' order by 1", &["limited", "posted"])
+        .await;
+    let (answer, correlation) = vhost.answer("answers").await;
+    assert_eq!((answer["status"].as_str(), correlation.as_deref()), (Some("taken"), Some("c-1")));
+    station.until("select answer from messages", &["due"]).await;
     assert_eq!(vhost.broker.depth("answers").await.unwrap(), 0);
     station.sim.clear_faults();
     let (answer, correlation) = vhost.answer("answers").await;
@@ -81,7 +85,10 @@ async fn a_message_for_two_rooms_is_answered_when_both_have_it() {
     station.start_dispatcher();
     station.sim.fault(Fault { bot_id: Some(OTHER_BOT.into()), ..Fault::always(status(429)) });
     station.consume(&[asking(standard(&uid(), "both"), "answers", "c-1")]).await;
-    station.until("select distinct outcome from api_calls order by 1", &["limited", "posted"]).await;
+    station
+        .until("select distinct outcome from api_calls where operation = 'post' order by 1", &["limited", "posted"])
+        .await;
+    assert_eq!(vhost.answer("answers").await.0["status"], "taken");
     assert_eq!(vhost.broker.depth("answers").await.unwrap(), 0);
     station.sim.clear_faults();
     assert_eq!(vhost.answer("answers").await.0["status"], "success");

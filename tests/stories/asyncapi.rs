@@ -187,16 +187,24 @@ fn the_headers_are_called_as_the_code_calls_them() {
 fn the_replies_are_as_it_says() {
     let document = document();
     let reply = schema(&document, &json!({ "$ref": "#/components/schemas/reply" }));
+    let shown = document["components"]["messages"]["reply"]["examples"].as_array().unwrap();
+    let words: Vec<&Value> = shown.iter().map(|example| &example["payload"]["status"]).collect();
+    assert_eq!(words, ["taken", "success", "failure"]);
+    for example in shown {
+        assert!(reply.is_valid(&example["payload"]), "{example}");
+    }
     for right in [
         json!({ "status": "success", "message_id": "u" }),
         json!({ "status": "success", "message_id": "u", "reason": "banned" }),
         json!({ "status": "failure", "message_id": "u", "reason": "expired" }),
+        json!({ "status": "taken", "message_id": "u" }),
     ] {
         assert!(reply.is_valid(&right), "{right}");
     }
     for wrong in [
         json!({ "status": "failure", "message_id": "u" }),
-        json!({ "status": "taken", "message_id": "u" }),
+        json!({ "status": "taken", "message_id": "u", "reason": "first_part" }),
+        json!({ "status": "begun", "message_id": "u" }),
         json!({ "status": "success" }),
         json!({ "status": "success", "message_id": 4 }),
         json!("success"),

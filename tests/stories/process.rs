@@ -3,8 +3,10 @@
 //! connections cut. Everything is started here and ended by its process id, also when a story fails.
 mod away;
 mod browser;
-mod chance;
-mod emulator;
+pub mod chance;
+mod clocks;
+mod crowd;
+pub mod emulator;
 mod freezes;
 mod functions;
 mod kills;
@@ -12,5 +14,6 @@ mod logger;
 mod main_job;
 mod outages;
 mod reckoning;
+mod repeats;
 mod traffic;
-mod works;
+pub mod works;

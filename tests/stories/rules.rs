@@ -7,7 +7,7 @@ fn root() -> PathBuf {
 }
 
 /// Every Rust file of ours, with its text.
-fn sources() -> Vec<(PathBuf, String)> {
+pub fn sources() -> Vec<(PathBuf, String)> {
     let root = root();
     let mut folders: Vec<PathBuf> = ["shared", "functions", "infra", "tests"].iter().map(|f| root.join(f)).collect();
     let mut found = Vec::new();
@@ -103,4 +103,30 @@ fn every_statement_of_the_store_is_listed() {
         }
     }
     assert_eq!(statements, talkback::store::statements().len());
+}
+
+/// The attacks of a file: name and path of the test, as `cargo xtask chaos` needs them.
+fn attacks(path: &Path, text: &str) -> Vec<(String, String)> {
+    let module =
+        path.with_extension("").iter().skip(2).map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("::");
+    let call = |at: usize| text[at..].trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next());
+    let test = |at: usize| text[..at].rsplit_once("\nasync fn ").and_then(|(_, rest)| rest.split('(').next());
+    text.match_indices(" attack(")
+        .filter_map(|(at, word)| Some((call(at + word.len())?.to_owned(), format!("{module}::{}", test(at)?))))
+        .collect()
+}
+
+/// An attack that `cargo xtask chaos` does not know is never told with more than its few seeds.
+#[test]
+fn every_attack_is_in_the_table_of_chaos() {
+    let mut written: Vec<(String, String)> = sources()
+        .iter()
+        .filter(|(path, _)| path.starts_with("tests/stories"))
+        .flat_map(|(p, t)| attacks(p, t))
+        .collect();
+    let mut listed: Vec<(String, String)> =
+        xtask::chaos::ATTACKS.iter().map(|attack| (attack.name.to_owned(), attack.test.to_owned())).collect();
+    written.sort();
+    listed.sort();
+    assert_eq!(written, listed, "left: the calls of `attack`; right: infra/xtask/src/chaos/attacks.rs");
 }

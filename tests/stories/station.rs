@@ -54,12 +54,17 @@ fn database(name: &str) -> String {
     format!("{server}/{name}")
 }
 
+/// A new database's name; by our process id `cargo xtask chaos` finds what to drop after us.
+fn named(kind: &str) -> String {
+    format!("{kind}_{}_{}", std::process::id(), uuid::Uuid::new_v4().simple())
+}
+
 /// A migrated database that others are copied from: tens of milliseconds instead of a second.
 async fn template() -> &'static Mutex<String> {
     static TEMPLATE: OnceCell<Mutex<String>> = OnceCell::const_new();
     TEMPLATE
         .get_or_init(|| async {
-            let name = format!("template_{}", uuid::Uuid::new_v4().simple());
+            let name = named("template");
             let admin = connect(&required("TALKBACK_TEST_DATABASE_URL")).await;
             admin.batch_execute(&format!("create database {name}")).await.unwrap();
             let store = talkback::store::Store::new(&database(&name).into(), None, Duration::from_secs(30), 1).unwrap();
@@ -70,7 +75,7 @@ async fn template() -> &'static Mutex<String> {
 }
 
 pub async fn new_database() -> String {
-    let name = format!("story_{}", uuid::Uuid::new_v4().simple());
+    let name = named("story");
     let template = template().await.lock().await;
     let admin = connect(&required("TALKBACK_TEST_DATABASE_URL")).await;
     admin.batch_execute(&format!("create database {name} template {}", *template)).await.unwrap();

@@ -153,7 +153,7 @@ async fn the_rest(relay: Relay, stop: Arc<AtomicBool>) {
 }
 
 /// Deliveries whose counters do not say what their parts say.
-const WRONG: &str = "
+pub const WRONG: &str = "
 select d.id || ' ' || d.state || ' says ' || d.sent || ' sent, ' || d.unsure || ' unsure, ' || d.confirmed || ' confirmed'
 from deliveries d cross join lateral (
   select count(*) filter (where p.state in ('sent', 'confirmed')) as sent,

@@ -50,7 +50,10 @@ impl Refusal {
 }
 
 /// The line of a callback; `None` for GET and HEAD with a right token (GroupMe asks whether the address answers).
-pub(crate) fn open(settings: &Settings, request: &Request) -> Result<Option<Line>, Refusal> {
+///
+/// # Errors
+/// Who may not call, and what is no line of one of our groups.
+pub fn open(settings: &Settings, request: &Request) -> Result<Option<Line>, Refusal> {
     if !has_token(settings, request.raw_http_path()) {
         return Err(Refusal::WrongToken);
     }

@@ -5,13 +5,13 @@ mod door;
 use std::time::Duration;
 
 use lambda_http::{Body, Request, RequestExt as _, Response};
-use talkback::chat::Line;
+use talkback::chat::{Heard, Line};
 use talkback::relay::Relay;
 use talkback::relay::dispatch::{Budget, end_of};
 use talkback::store::StoreError;
 use tokio::time::timeout;
 
-pub use door::Refusal;
+pub use door::{Refusal, open};
 
 /// How long storing a line may take.
 const PATIENCE: Duration = Duration::from_millis(900);
@@ -36,11 +36,12 @@ pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
     };
     let heard = timeout(PATIENCE, async {
         relay.wake().await?;
-        let rooms = relay.hear(&line).await?;
-        Ok::<_, StoreError>((!rooms.is_empty() && !relay.dispatcher_works().await?, rooms))
+        let heard = relay.hear(&line).await?;
+        Ok::<_, StoreError>((!heard.rooms.is_empty() && !relay.dispatcher_works().await?, heard))
     });
-    match heard.await {
-        Ok(Ok((alone, rooms))) => {
+    match heard.await.unwrap_or(Err(StoreError::Unavailable("no answer in time"))) {
+        Ok((alone, Heard { rooms, found })) => {
+            relay.tell_found(found).await;
             // A slow GroupMe keeps a call in the air for longer than it waits for this answer: a dispatcher that is at
             // work anyway posts within a second. Only where there is none is it done here.
             if alone {
@@ -51,12 +52,8 @@ pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
             }
             door::answer(200)
         }
-        Ok(Err(error)) => {
+        Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "line not stored");
-            put_aside(relay, &line).await
-        }
-        Err(_) => {
-            tracing::error!("line not stored in time");
             put_aside(relay, &line).await
         }
     }

@@ -118,7 +118,8 @@ pub(crate) struct RoomHealth {
     /// Nothing is posted before this time.
     #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::optional_moment"))]
     paused_until: Option<String>,
-    /// Deliveries that failed or were never seen in the room, counted up to 1,001.
+    /// Deliveries that failed, were never seen in the room, or were left to a producer that did not tell that it posted
+    /// them; counted up to 1,001.
     trouble: i64,
 }
 

@@ -12,6 +12,7 @@ mod finding;
 mod guard;
 mod line;
 mod millis;
+pub mod pace;
 mod page;
 mod picture;
 mod post;

@@ -91,6 +91,16 @@ impl Sim {
         self.world.posts()
     }
 
+    /// How many requests to `POST /bots/post` have come: what [`posts`](Self::posts) would copy all of them for.
+    pub fn post_count(&self) -> usize {
+        self.world.post_count()
+    }
+
+    /// Those requests from this number on, counted from 0.
+    pub fn posts_from(&self, number: usize) -> Vec<Post> {
+        self.world.posts_from(number)
+    }
+
     /// Every try of a callback that has ended, in the order of ending.
     pub fn callbacks(&self) -> Vec<CallbackAttempt> {
         self.world.callbacks()

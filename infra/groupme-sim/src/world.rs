@@ -186,6 +186,14 @@ impl World {
         self.known().posts.all.clone()
     }
 
+    pub(crate) fn post_count(&self) -> usize {
+        self.known().posts.all.len()
+    }
+
+    pub(crate) fn posts_from(&self, number: usize) -> Vec<Post> {
+        self.known().posts.all.get(number..).unwrap_or_default().to_vec()
+    }
+
     /// Takes a post that has arrived; the number is for [`World::end_post`].
     pub(crate) fn begin_post(&self, post: Post) -> usize {
         self.change(|known| known.posts.begin(post))

@@ -40,6 +40,11 @@ pub fn test_station() -> PathBuf {
     target().join("talkback-test")
 }
 
+/// What `chaos` uses, and what it found.
+pub fn chaos() -> PathBuf {
+    target().join("chaos")
+}
+
 /// Makes a folder and its parents. It can be entered, but not listed, by the servers' accounts.
 ///
 /// # Errors

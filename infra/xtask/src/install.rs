@@ -3,6 +3,8 @@
 mod debian;
 mod wheel;
 
+pub use wheel::Python;
+
 use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
@@ -15,8 +17,12 @@ use crate::{
 
 /// The version of cargo-lambda that the local set-up was tried with.
 const CARGO_LAMBDA: &str = "1.9.2";
+/// The version of Apprise that the relay is measured beside.
+const APPRISE: &str = "2.2.0";
 /// The version of cargo-deny whose configuration deny.toml is.
 const CARGO_DENY: &str = "0.20.2";
+/// The version of cargo-fuzz that `cargo xtask fuzz` was tried with.
+const CARGO_FUZZ: &str = "0.13.2";
 
 /// Sees to it that PostgreSQL and RabbitMQ are installed.
 ///
@@ -66,6 +72,19 @@ pub fn browser() -> Result<()> {
     Ok(())
 }
 
+/// Sees to it that faketime is installed.
+///
+/// # Errors
+/// If it is not and cannot be: then it says exactly what to install.
+pub fn faketime() -> Result<()> {
+    if programs::find("faketime").is_some() {
+        return Ok(());
+    }
+    say("faketime is not here: with it a test gives two functions clocks that are ten minutes apart.");
+    debian::install(&[("faketime", "libfaketime (`faketime` in PATH)")])?;
+    programs::find("faketime").context("faketime was installed, but no `faketime` is found").map(drop)
+}
+
 /// The program `cargo-lambda`, installed under `target/tools` if it is nowhere else.
 ///
 /// # Errors
@@ -79,6 +98,14 @@ pub fn cargo_lambda() -> Result<PathBuf> {
     }
     say("cargo-lambda is not here: it is the local Lambda that calls the functions over HTTP, as AWS does.");
     wheel::install("cargo-lambda", CARGO_LAMBDA)
+}
+
+/// A Python that has Apprise.
+///
+/// # Errors
+/// If it cannot be installed.
+pub fn apprise() -> Result<Python> {
+    wheel::library("apprise", APPRISE)
 }
 
 /// The program `cargo-deny`, compiled under `target/tools` if it is nowhere else.
@@ -96,20 +123,43 @@ pub fn cargo_deny() -> Result<PathBuf> {
     }
     say("cargo-deny is not here: it checks what may be compiled in (bans, licenses, sources).");
     say("Its wheel on PyPI is too old for this Cargo.lock, so it is compiled once, into target/tools.");
-    step(&format!("compile cargo-deny {CARGO_DENY} (some minutes)"), || {
+    compile("cargo-deny", CARGO_DENY)
+}
+
+/// The program `cargo-fuzz`, compiled under `target/tools` if it is nowhere else.
+///
+/// # Errors
+/// If it is not there and does not compile.
+pub fn cargo_fuzz() -> Result<PathBuf> {
+    let ours = checkout::tools().join("bin/cargo-fuzz");
+    if programs::is_executable(&ours) {
+        return Ok(ours);
+    }
+    if let Some(found) = programs::find("cargo-fuzz") {
+        return Ok(found);
+    }
+    say("cargo-fuzz is not here: it builds fuzzers with libFuzzer and runs them.");
+    compile("cargo-fuzz", CARGO_FUZZ)
+}
+
+/// Compiles a program from crates.io into `target/tools`.
+fn compile(name: &str, version: &str) -> Result<PathBuf> {
+    let tools = checkout::tools();
+    let build = tools.join(format!("build-{name}"));
+    step(&format!("compile {name} {version} (some minutes)"), || {
         // Beside the rest of a test run, and after it.
         programs::output(
             Command::new("nice")
                 .arg(cargo())
-                .args(["install", "--quiet", "--locked", "cargo-deny", "--version", CARGO_DENY, "--root"])
+                .args(["install", "--quiet", "--locked", name, "--version", version, "--root"])
                 .arg(&tools)
                 .arg("--target-dir")
-                .arg(tools.join("build-cargo-deny")),
+                .arg(&build),
         )
     })?;
     // What it was compiled from has no further use, and is large.
-    drop(std::fs::remove_dir_all(tools.join("build-cargo-deny")));
-    Ok(ours)
+    drop(std::fs::remove_dir_all(&build));
+    Ok(tools.join("bin").join(name))
 }
 
 /// Older versions stop at tables of deny.toml that they do not know.
@@ -129,7 +179,9 @@ pub fn cargo() -> PathBuf {
 /// The Python that wheels are installed with.
 fn python() -> Result<PathBuf> {
     let Some(python) = programs::find("python3") else {
-        bail!("Python 3 is needed to install cargo-lambda's wheel: install `python3`, or cargo-lambda itself");
+        bail!(
+            "Python 3 is needed to install wheels: install `python3` (instead of cargo-lambda's, cargo-lambda itself)"
+        );
     };
     Ok(python)
 }

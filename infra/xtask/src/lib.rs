@@ -2,10 +2,13 @@
 //! Plain threads and few dependencies: this is the first thing that a newcomer's machine compiles.
 
 pub mod accounts;
+pub mod bench;
 pub mod cargo;
+pub mod chaos;
 pub mod checkout;
 pub mod children;
 pub mod demo;
+pub mod fuzz;
 pub mod http;
 pub mod install;
 mod interrupt;
@@ -20,4 +23,5 @@ pub mod publish;
 pub mod secrets;
 pub mod servers;
 pub mod test;
+mod testbed;
 pub mod up;

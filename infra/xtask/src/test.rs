@@ -4,12 +4,7 @@
 mod stages;
 mod summary;
 
-use std::{
-    fs::{self, File},
-    process::ExitCode,
-    thread,
-    time::Duration,
-};
+use std::{process::ExitCode, thread, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use summary::Summary;
@@ -17,7 +12,7 @@ use summary::Summary;
 use crate::{
     checkout, install,
     progress::{flush, print, step},
-    servers::{Postgres, PostgresOptions, RabbitMq, RabbitMqOptions},
+    testbed::{Programs, Servers, lock},
 };
 
 /// How to call it.
@@ -43,9 +38,12 @@ fn all(arguments: &[String], summary: &mut Summary) -> Result<()> {
         [dashes, words @ ..] if dashes == "--" => Some(words),
         _ => bail!("usage: {USAGE}"),
     };
-    let _alone = lock()?;
+    let station = checkout::test_station();
+    // Two test runs in one checkout would stop each other's servers.
+    let _alone = lock(&station, "cargo xtask test")?;
     install::servers()?;
     install::browser()?;
+    install::faketime()?;
     let cargo_lambda = install::cargo_lambda()?;
     // cargo-deny may have to be compiled first, which takes minutes: meanwhile the rest goes on.
     let deny = chosen.is_none().then(|| thread::spawn(install::cargo_deny));
@@ -53,57 +51,13 @@ fn all(arguments: &[String], summary: &mut Summary) -> Result<()> {
         stages::quick(summary);
     }
     let bin = step("build everything", stages::build)?;
-    let servers = Servers::start()?;
-    stages::tests(&servers, &bin, &cargo_lambda, chosen.unwrap_or_default(), summary)?;
+    let servers = Servers::start(&station)?;
+    let environment = servers.environment(&Programs { bin, cargo_lambda })?;
+    stages::tests(environment, chosen.unwrap_or_default(), summary)?;
     drop(servers);
     if let Some(deny) = deny {
         let deny = deny.join().ok().context("the thread that installs cargo-deny ended")??;
         stages::deny(&deny, summary);
     }
     Ok(())
-}
-
-/// Two test runs in one checkout would stop each other's servers.
-fn lock() -> Result<File> {
-    let dir = checkout::test_station();
-    checkout::make(&dir)?;
-    let file = File::create(dir.join("lock")).context("cannot make the lock file")?;
-    if file.try_lock().is_err() {
-        bail!("another `cargo xtask test` runs in this checkout");
-    }
-    Ok(file)
-}
-
-/// The servers that tests share; each test makes a database and a virtual host of its own in them.
-struct Servers {
-    postgres: Postgres,
-    rabbitmq: RabbitMq,
-}
-
-impl Servers {
-    fn start() -> Result<Servers> {
-        let dir = checkout::test_station();
-        let fresh = |name: &str| {
-            let dir = dir.join(name);
-            // What a killed run left must be stopped before its folder goes.
-            drop(crate::pids::Ledger::open(dir.join("pids")));
-            match fs::remove_dir_all(&dir) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(error).with_context(|| format!("cannot remove {}", dir.display()))
-                }
-                _ => Ok(dir),
-            }
-        };
-        let postgres = step("start Postgres for the tests", || {
-            // No power cut is tested with this one: without waiting for the disk, a database per test costs
-            // tens of milliseconds. Tests that kill a Postgres start their own, with all its safety.
-            let settings = [("fsync", "off"), ("max_connections", "400")];
-            let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-            Postgres::start(&fresh("postgres")?, PostgresOptions { settings, ..PostgresOptions::default() })
-        })?;
-        let rabbitmq = step("start RabbitMQ for the tests", || {
-            RabbitMq::start(&fresh("rabbitmq")?, RabbitMqOptions { management: true, ..RabbitMqOptions::default() })
-        })?;
-        Ok(Servers { postgres, rabbitmq })
-    }
 }

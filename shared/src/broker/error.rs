@@ -2,6 +2,9 @@
 //! three, so they are read here and dropped.
 use lapin::ErrorKind;
 
+/// What is being done from the first byte of a message on.
+pub(super) const PUBLISHING: &str = "publishing";
+
 /// Why an operation on the broker failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerError {
@@ -138,6 +141,13 @@ impl BrokerError {
             Cause::Code(406) => Self::Differs { what, name, difference: difference(text) },
             _ => Self::of("declaring the topology", error),
         }
+    }
+
+    /// Whether what was to be published may be on the broker although this was the answer: none came, or one queue
+    /// refused what another may have taken.
+    #[must_use]
+    pub fn may_be_there(&self) -> bool {
+        matches!(self, Self::Nacked | Self::Lost { during: PUBLISHING, .. })
     }
 
     /// Whether the same operation may succeed on a new connection.

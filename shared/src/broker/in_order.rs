@@ -3,6 +3,7 @@ use lapin::Confirmation;
 use lapin::options::BasicPublishOptions;
 
 use super::connection::within;
+use super::error::PUBLISHING;
 use super::{Broker, BrokerError, Cause, Leased, Props, short};
 
 /// A message to be published.
@@ -77,7 +78,7 @@ impl Broker {
         mandatory: bool,
         fates: &mut [Fate],
     ) -> Result<(), BrokerError> {
-        let (limit, during) = (self.limits.answer, "publishing");
+        let (limit, during) = (self.limits.answer, PUBLISHING);
         let failed = |error: &lapin::Error| BrokerError::of(during, error);
         let exchange = short("exchange", exchange)?;
         let mut outcome = Ok(());

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Call, Calling, Channel, ChannelError, Post, ReadBack, ReadLine, Refusal, Uploaded};
 use crate::compose::Limits;
-use crate::config::{Room, Settings};
+use crate::config::{self, Room, Settings};
 use crate::picture::Picture;
 
 mod upload;
@@ -33,21 +33,31 @@ pub struct GroupMe {
 /// Makes the channel with a client of its own: after a thaw kept-alive connections are dead, so each dispatch has a
 /// new one.
 pub fn make(settings: &Settings) -> Result<Box<dyn Channel>, ChannelError> {
-    let client = Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        // Short of the total limit, so that a connection that never came counts as surely not posted.
-        .connect_timeout(settings.lanes.http / 2)
-        .user_agent(concat!("talkback/", env!("CARGO_PKG_VERSION")))
-        .tls_backend_preconfigured(crate::tls::web_client())
-        .build()
-        .map_err(|_| ChannelError::Client)?;
-    Ok(Box::new(GroupMe {
-        client,
-        api_url: settings.groupme.api_url.clone(),
-        image_url: settings.groupme.image_url.clone(),
-        token: settings.groupme.access_token.clone(),
-    }))
+    Ok(Box::new(GroupMe::new(&settings.groupme, settings.lanes.http)?))
+}
+
+impl GroupMe {
+    /// The same for who has no lanes: calls at these addresses, each of at most so long.
+    ///
+    /// # Errors
+    /// A client that cannot be built.
+    pub fn new(groupme: &config::GroupMe, http: Duration) -> Result<Self, ChannelError> {
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            // Short of the total limit, so that a connection that never came counts as surely not posted.
+            .connect_timeout(http / 2)
+            .user_agent(concat!("talkback/", env!("CARGO_PKG_VERSION")))
+            .tls_backend_preconfigured(crate::tls::web_client())
+            .build()
+            .map_err(|_| ChannelError::Client)?;
+        Ok(GroupMe {
+            client,
+            api_url: groupme.api_url.clone(),
+            image_url: groupme.image_url.clone(),
+            token: groupme.access_token.clone(),
+        })
+    }
 }
 
 impl Channel for GroupMe {

@@ -7,6 +7,9 @@ use toml::{Table, Value};
 
 use super::Fault;
 
+/// A hundred years: what is kept for longer is kept for ever, and no calendar runs out.
+const LONGEST_KEPT: Duration = Duration::from_secs(36_500 * 86_400);
+
 /// Where faults are collected while the settings are read.
 #[derive(Default)]
 pub(super) struct Faults(pub(super) Vec<Fault>);
@@ -118,12 +121,14 @@ impl Section {
         self.take(reading, key, r#"a duration such as "200ms", "1s", "15m" or "2h""#, |value| duration(&value))
     }
 
-    /// How long something is kept; `None` for ever.
-    pub(super) fn keep(&mut self, reading: &mut Reading<'_>, key: &str) -> Option<Duration> {
-        let wanted = r#""forever" or a duration such as "2160h" (90 days)"#;
-        let kept =
-            |value: Value| if value.as_str() == Some("forever") { Some(None) } else { duration(&value).map(Some) };
-        self.take(reading, key, wanted, kept).flatten()
+    /// How long something is kept, `None` for ever; or nothing where that is not said.
+    pub(super) fn keep(&mut self, reading: &mut Reading<'_>, key: &str) -> Option<Option<Duration>> {
+        let wanted = r#""forever", or a duration such as "90d" or "36h", at most "36500d""#;
+        let kept = |value: Value| match value.as_str()? {
+            "forever" => Some(None),
+            text => days(text).or_else(|| duration(&value)).filter(|time| *time <= LONGEST_KEPT).map(Some),
+        };
+        self.take(reading, key, wanted, kept)
     }
 
     /// A list of durations.
@@ -196,6 +201,12 @@ fn filled(value: Value) -> Option<String> {
         Value::String(text) if !text.trim().is_empty() => Some(text),
         _ => None,
     }
+}
+
+/// Days, which durations elsewhere do not have: nothing else takes so long.
+fn days(text: &str) -> Option<Duration> {
+    let days: u64 = text.strip_suffix('d')?.trim_end().parse().ok()?;
+    days.checked_mul(86_400).filter(|seconds| *seconds > 0).map(Duration::from_secs)
 }
 
 fn duration(value: &Value) -> Option<Duration> {

@@ -34,6 +34,7 @@ impl Variables<'_> {
     /// `None` only where a fault was noted.
     fn settings(mut self) -> Option<Settings> {
         let database_url = self.required("DATABASE_URL", |url| {
+            #[cfg(feature = "store")]
             url.parse::<tokio_postgres::Config>().map_err(|_| "is not the address of a Postgres database")?;
             Ok::<_, &str>(SecretString::from(url))
         });

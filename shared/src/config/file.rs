@@ -2,7 +2,7 @@
 use jiff::tz::TimeZone;
 
 use super::document::{Reading, Section};
-use super::{Lanes, Media, Records, Retention, Room, exchange, lanes, media, records, room, routes};
+use super::{Lanes, Media, Records, Retention, Room, exchange, lanes, media, records, retention, room, routes};
 use crate::broker::Exchange;
 use crate::route::{Routes, RoutingKey};
 
@@ -31,7 +31,7 @@ pub(super) fn read(mut root: Section, reading: &mut Reading<'_>) -> File {
         lanes: lanes::read(&mut root, reading),
         media: media::read(&mut root, reading),
         zone: zone(&mut root, reading),
-        retention: retention(&mut root, reading),
+        retention: retention::read(&mut root, reading),
         rooms,
         routes,
     };
@@ -60,14 +60,4 @@ fn zone(root: &mut Section, reading: &mut Reading<'_>) -> TimeZone {
     });
     section.end(reading);
     zone
-}
-
-/// Nothing removes finished work yet, so no other rule is taken: a promise to delete that nobody keeps is worse than
-/// none.
-fn retention(root: &mut Section, reading: &mut Reading<'_>) -> Retention {
-    let mut section = root.section(reading, "retention");
-    let mut keep = |key| section.keep(reading, key);
-    let retention = Retention { messages: keep("messages"), callbacks: keep("callbacks"), rejected: keep("rejected") };
-    section.end(reading);
-    retention
 }

@@ -40,6 +40,8 @@ pub struct Lanes {
     pub lanes: u32,
     /// How long the database may take over one statement.
     pub statement_timeout: Duration,
+    /// How long a producer that takes over may take to tell that it posted.
+    pub record_within: Duration,
     /// How long what could not be stored waits in the queue `talkback.retry`.
     pub retry_ttl: Duration,
 }
@@ -65,6 +67,7 @@ impl Default for Lanes {
             poll: seconds(1),
             lanes: 32,
             statement_timeout: seconds(8),
+            record_within: seconds(600),
             retry_ttl: seconds(5),
         }
     }
@@ -88,6 +91,7 @@ pub(super) fn read(root: &mut Section, reading: &mut Reading<'_>) -> Lanes {
         ("stay_unknown_deadline", &mut lanes.stay_unknown_deadline),
         ("poll", &mut lanes.poll),
         ("statement_timeout", &mut lanes.statement_timeout),
+        ("record_within", &mut lanes.record_within),
         ("retry_ttl", &mut lanes.retry_ttl),
     ] {
         *time = section.duration(reading, key).unwrap_or(*time);

@@ -7,8 +7,12 @@ pub(super) fn check(text: &str) -> Result<String, &'static str> {
     parse(text).map(|url| url.to_string())
 }
 
-/// An address that paths are put after: as `check`, and without query, fragment, or a slash at the end.
-pub(super) fn check_base(text: &str) -> Result<String, &'static str> {
+/// An address that paths are put after: https, or http on this machine; without user info, query or fragment. Comes
+/// without a slash at the end.
+///
+/// # Errors
+/// What is wrong with it, without its text.
+pub fn check_base(text: &str) -> Result<String, &'static str> {
     let url = parse(text)?;
     if url.query().is_some() || url.fragment().is_some() {
         return Err("must be an address without ? and #");

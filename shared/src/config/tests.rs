@@ -375,3 +375,19 @@ fn nobody_else_reads_the_environment() {
     }
     assert!(files > 10, "only {files} files were looked at");
 }
+
+#[test]
+fn what_is_kept_is_said_in_days_or_for_ever() {
+    let days = |days: u64| Some(std::time::Duration::from_secs(days * 86_400));
+    let usual = read("", &[]).unwrap().retention;
+    assert_eq!((usual.messages, usual.calls, usual.callbacks), (None, days(400), days(400)));
+    assert_eq!((usual.events, usual.rejected), (days(400), days(400)));
+    let said = "[retention]\nmessages = \"90d\"\ncalls = \"48h\"\ncallbacks = \"forever\"\nevents = \"36500d\"";
+    let said = read(said, &[]).unwrap().retention;
+    assert_eq!((said.messages, said.calls, said.callbacks), (days(90), days(2), None));
+    assert_eq!((said.events, said.rejected), (days(36_500), days(400)));
+    for wrong in ["0d", "-1d", "d", "1.5d", "36501d", "99999999999999999999d", "876001h", "never", "400"] {
+        let toml = format!("[retention]\ncalls = \"{wrong}\"");
+        assert_eq!(names(read(&toml, &[])), ["TALKBACK_CONFIG retention.calls"], "{wrong}");
+    }
+}

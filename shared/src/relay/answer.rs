@@ -1,9 +1,10 @@
 //! Answers for producers that wait: a reply on RabbitMQ, `POST ACK_URL` for the Twilio front end. Given after the last
-//! part, up to three tries, recorded; a failed one never causes a second post.
+//! part, up to three tries, recorded; a failed one never causes a second post. Where the last part is not posted with
+//! the first, a reply says before that the message is taken: its producer need not take it over any more.
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Relay;
@@ -11,7 +12,7 @@ use super::batch::Asker;
 use crate::amqp_event::header;
 use crate::broker::{BrokerError, HeaderValue, Props};
 use crate::store::StoreError;
-use crate::store::answers::{CallNote, Due};
+use crate::store::answers::{Begun, CallNote, Due};
 
 /// Tries inside one invocation.
 const TRIES: usize = 3;
@@ -32,10 +33,35 @@ const REFUSED_LIMIT: Duration = Duration::from_secs(1);
 enum Given {
     /// It was taken.
     Yes,
-    /// It will not be.
+    /// It will not be: nobody waits there any more.
+    Gone,
+    /// It was not, as often as it was tried.
     No,
     /// There was no time for another try.
     NotYet,
+}
+
+/// One reply on RabbitMQ.
+struct Reply<'a> {
+    /// The message's identity.
+    uid: &'a str,
+    queue: &'a str,
+    correlation_id: Option<&'a str>,
+    banned: bool,
+    body: Value,
+}
+
+impl<'a> Reply<'a> {
+    /// What became of a message.
+    fn of(due: &'a Due, queue: &'a str) -> Self {
+        let uid = &due.given_uid;
+        let body = match &due.failure {
+            None if due.banned => json!({ "status": "success", "message_id": uid, "reason": "banned" }),
+            None => json!({ "status": "success", "message_id": uid }),
+            Some(reason) => json!({ "status": "failure", "message_id": uid, "reason": reason }),
+        };
+        Self { uid: &due.uid, queue, correlation_id: due.correlation_id.as_deref(), banned: due.banned, body }
+    }
 }
 
 impl Relay {
@@ -61,9 +87,60 @@ impl Relay {
         Ok(())
     }
 
+    /// Tells producers, of these messages or of all, that something of theirs is in the room while the rest is still to
+    /// come. None is begun after `until`, but of what was just posted: its producer waits. What no broker takes is told
+    /// again, when its lease is over, until the last answer is due.
+    pub(super) async fn answer_begun(&self, uids: Option<&[String]>, until: Instant) -> Result<(), StoreError> {
+        if self.broker.is_none() || uids.is_some_and(<[String]>::is_empty) {
+            return Ok(());
+        }
+        let mut first = true;
+        while first && uids.is_some() || Instant::now() < until {
+            first = false;
+            let begun = self.store.take_begun(uids, AT_ONCE).await?;
+            if begun.is_empty() {
+                break;
+            }
+            for told in join_all(begun.iter().map(|begun| self.tell_taken(begun, until))).await {
+                told?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers the producer of a message of which the room has just shown what nobody knew: it may be about to post by
+    /// itself. One try; what fails is left to the dispatcher.
+    pub async fn tell_found(&self, found: Option<String>) {
+        let Some(uid) = found else { return };
+        let (uids, now) = ([uid], Instant::now());
+        let told = async {
+            self.answer_begun(Some(&uids), now).await?;
+            self.answer(Some(&uids), now).await
+        };
+        if let Err(error) = told.await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "answers wait for the next sweep");
+        }
+    }
+
+    async fn tell_taken(&self, begun: &Begun, until: Instant) -> Result<(), StoreError> {
+        let reply = Reply {
+            uid: &begun.uid,
+            queue: &begun.reply_to,
+            correlation_id: begun.correlation_id.as_deref(),
+            banned: false,
+            body: json!({ "status": "taken", "message_id": begun.given_uid }),
+        };
+        if let Given::No | Given::NotYet = self.reply(&reply, until).await? {
+            return Ok(());
+        }
+        self.store.taken(&begun.uid).await?;
+        // It may have been finished while this was told, when nobody else could answer.
+        self.answer(Some(std::slice::from_ref(&begun.uid)), until).await
+    }
+
     async fn give(&self, due: &Due, until: Instant) -> Result<(), StoreError> {
         let replied = match &due.reply_to {
-            Some(queue) => self.reply(due, queue, until).await?,
+            Some(queue) => self.reply(&Reply::of(due, queue), until).await?,
             None => Given::Yes,
         };
         let acknowledged = if due.ack_url { self.acknowledge(due, until).await? } else { Given::Yes };
@@ -89,7 +166,7 @@ impl Relay {
                 correlation_id: Some(to.correlation_id.clone()),
                 ack_url: false,
             };
-            if let Err(error) = self.reply(&due, &to.queue, until).await {
+            if let Err(error) = self.reply(&Reply::of(&due, &to.queue), until).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "a producer was not told of its refused message"
@@ -101,17 +178,12 @@ impl Relay {
         }
     }
 
-    async fn reply(&self, due: &Due, queue: &str, until: Instant) -> Result<Given, StoreError> {
-        let body = match &due.failure {
-            None if due.banned => json!({ "status": "success", "message_id": due.given_uid, "reason": "banned" }),
-            None => json!({ "status": "success", "message_id": due.given_uid }),
-            Some(reason) => json!({ "status": "failure", "message_id": due.given_uid, "reason": reason }),
-        };
+    async fn reply(&self, reply: &Reply<'_>, until: Instant) -> Result<Given, StoreError> {
         let Some(broker) = &self.broker else { return Ok(Given::No) };
         // RabbitMQ's direct reply-to is no queue: what is mandatory comes back as unroutable although it was delivered.
-        let mandatory = !queue.starts_with("amq.rabbitmq.reply-to.");
-        let mut props = Props { correlation_id: due.correlation_id.clone(), ..Props::default() };
-        if due.banned {
+        let mandatory = !reply.queue.starts_with("amq.rabbitmq.reply-to.");
+        let mut props = Props { correlation_id: reply.correlation_id.map(str::to_owned), ..Props::default() };
+        if reply.banned {
             props = props.with_header(header::BANNED, HeaderValue::Bool(true));
         }
         for attempt in 0..TRIES {
@@ -119,13 +191,13 @@ impl Relay {
                 return Ok(Given::NotYet);
             }
             let started = Instant::now();
-            let published = broker.publish("", queue, body.to_string().as_bytes(), &props, mandatory).await;
+            let published = broker.publish("", reply.queue, reply.body.to_string().as_bytes(), &props, mandatory).await;
             let error = published.as_ref().err().map(ToString::to_string);
-            self.note(due, "amqp", "reply", None, started, &body, error.as_deref()).await?;
+            self.note(reply.uid, "amqp", "reply", None, started, &reply.body, error.as_deref()).await?;
             match published {
                 Ok(()) => return Ok(Given::Yes),
                 // The asker is gone, and its queue with it.
-                Err(BrokerError::Unroutable) => return Ok(Given::No),
+                Err(BrokerError::Unroutable) => return Ok(Given::Gone),
                 Err(_) => {}
             }
         }
@@ -161,7 +233,7 @@ impl Relay {
                 Some(_) => None,
                 None => Some("no answer".to_owned()),
             };
-            self.note(due, "http", "ack", status, started, &body, error.as_deref()).await?;
+            self.note(&due.uid, "http", "ack", status, started, &body, error.as_deref()).await?;
             if known {
                 return Ok(Given::Yes);
             }
@@ -172,16 +244,16 @@ impl Relay {
     #[expect(clippy::too_many_arguments, reason = "one fact each, for one row")]
     async fn note(
         &self,
-        due: &Due,
+        uid: &str,
         channel: &str,
         operation: &str,
         status: Option<u16>,
         started: Instant,
-        request: &serde_json::Value,
+        request: &Value,
         error: Option<&str>,
     ) -> Result<(), StoreError> {
         let note = CallNote {
-            uid: Some(&due.uid),
+            uid: Some(uid),
             room: None,
             channel,
             operation,

@@ -88,7 +88,8 @@ impl Relay {
         // What was begun here goes no other way, even if the database is back meanwhile.
         let begun = |offer: &Offer| !self.outage.is_idle() && self.outage.is_begun(&self.name_of(offer));
         self.post_now(&mut entries, begun, true, until()).await;
-        let failure = match self.store_patiently(&mut entries, &mut received.counts, last).await {
+        // In a box: the states within states of all that it awaits are more than the compiler lays out in one.
+        let failure = match Box::pin(self.store_patiently(&mut entries, &mut received.counts, last)).await {
             Ok(()) => None,
             // Whatever it says: what is bad in the input alone does not come here, and all the rest may pass.
             Err(error) => {

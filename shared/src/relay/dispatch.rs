@@ -67,6 +67,8 @@ pub(super) enum News {
     NotBefore(Duration),
     /// A delivery is finished: its producer may wait for an answer.
     Finished(String),
+    /// Something of a delivery is posted and something is not: its producer may wait to hear that it is taken.
+    Begun(String),
     /// The provider says that a room is wrong.
     Suspended,
     /// The pictures of a message are there: it may go.
@@ -104,12 +106,14 @@ impl Relay {
         let budget = &budget.within(&self.settings.lanes);
         let (news, heard) = mpsc::unbounded_channel();
         let (beside, asides) = mpsc::unbounded_channel();
+        let (begun, started) = mpsc::unbounded_channel();
         let ready = news.clone();
         // What is to be said beside runs beside: a lane with a call in the air must never wait for it.
-        let drained = Run { relay: self, budget, news, beside, look_at: None, failure: None };
-        let (result, (), seen, ready) = tokio::join!(
+        let drained = Run { relay: self, budget, news, beside, begun, look_at: None, failure: None };
+        let (result, (), (), seen, ready) = tokio::join!(
             drained.lanes(heard),
             self.say_beside(asides, budget.until),
+            self.say_begun(started, budget.until),
             self.store.seen(self.function),
             self.bring(budget, &ready),
         );
@@ -125,7 +129,7 @@ impl Relay {
                 match aside {
                     News::Finished(uid) => uids.push(uid),
                     News::Suspended => suspended = true,
-                    News::Took | News::NotBefore(_) | News::Ready => {}
+                    News::Begun(_) | News::Took | News::NotBefore(_) | News::Ready => {}
                 }
                 next = asides.try_recv().ok();
             }
@@ -137,6 +141,18 @@ impl Relay {
             }
         }
     }
+
+    /// That messages are taken, as they begin. Not among the last answers: a front end that is silent must not keep
+    /// waiting who posts by itself in a moment.
+    async fn say_begun(&self, mut started: mpsc::UnboundedReceiver<String>, until: Instant) {
+        while let Some(uid) = started.recv().await {
+            let mut uids = vec![uid];
+            uids.extend(std::iter::from_fn(|| started.try_recv().ok()));
+            if let Err(error) = self.answer_begun(Some(&uids), until).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "producers are told by the next sweep");
+            }
+        }
+    }
 }
 
 /// One dispatch at work.
@@ -145,6 +161,7 @@ struct Run<'a> {
     budget: &'a Budget,
     news: mpsc::UnboundedSender<News>,
     beside: mpsc::UnboundedSender<News>,
+    begun: mpsc::UnboundedSender<String>,
     look_at: Option<Instant>,
     failure: Option<StoreError>,
 }
@@ -199,6 +216,7 @@ impl Run<'_> {
                     self.look_at = Some(self.look_at.map_or(at, |planned| planned.min(at)));
                 }
             }
+            News::Begun(uid) => drop(self.begun.send(uid)),
             aside => drop(self.beside.send(aside)),
         }
         false

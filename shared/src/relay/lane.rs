@@ -35,6 +35,8 @@ struct Holder<'a> {
     calls: usize,
     /// Called and not recorded: delivery, part, attempt.
     called: Option<(i64, i16, i32)>,
+    /// The last delivery of which it was told that it is begun.
+    begun: Option<i64>,
     /// The broker keeps it: who writes it down lets go of the lane, too.
     kept: bool,
 }
@@ -53,8 +55,17 @@ impl Relay {
     /// Drains lanes until none may go; returns the number of calls made.
     pub(super) async fn lane(&self, budget: &Budget, news: mpsc::UnboundedSender<News>) -> Result<usize, StoreError> {
         let token = Uuid::new_v4().to_string();
-        let mut holder =
-            Holder { relay: self, budget, news, token, channels: Channels::new(), calls: 0, called: None, kept: false };
+        let mut holder = Holder {
+            relay: self,
+            budget,
+            news,
+            token,
+            channels: Channels::new(),
+            calls: 0,
+            called: None,
+            begun: None,
+            kept: false,
+        };
         let result = holder.run().await;
         if result.is_err() && !holder.kept {
             // Best effort: the claim that came with a lost answer, and the lease; both end by themselves, but later. At a
@@ -220,7 +231,7 @@ impl Holder<'_> {
             match recorded {
                 Ok((recorded, next)) => {
                     self.called = None;
-                    self.tell_of(report.claimed, recorded);
+                    self.tell_of(&report, &recorded);
                     if doubtful {
                         relay.store.disown(&self.token, None).await?;
                     }
@@ -245,13 +256,21 @@ impl Holder<'_> {
         }
     }
 
-    fn tell_of(&self, claimed: &Claimed, recorded: Recorded) {
+    fn tell_of(&mut self, report: &CallReport<'_>, recorded: &Recorded) {
+        let Claimed { delivery, uid, .. } = report.claimed;
         if recorded.suspended {
             self.tell(News::Suspended);
         }
+        if !recorded.asked {
+            return;
+        }
         let ended = |state: &str| matches!(state, "sent" | "confirmed" | "unconfirmed" | "failed");
         if recorded.state.as_deref().is_some_and(ended) {
-            self.tell(News::Finished(claimed.uid.clone()));
+            self.tell(News::Finished(uid.clone()));
+        }
+        // Also a last part: other rooms may be slower. Once for each that goes on is enough.
+        if report.outcome == Outcome::Posted && self.begun.replace(*delivery) != Some(*delivery) {
+            self.tell(News::Begun(uid.clone()));
         }
     }
 
@@ -299,7 +318,11 @@ impl Holder<'_> {
                 && line.created_at().is_none_or(|at| at.as_second() >= from)
                 && line.fingerprint() == wanted
             {
-                relay.store_line(&line, "read", None).await?;
+                // What was found is posted, and nobody else tells its producer.
+                if let Some(uid) = relay.store_line(&line, "read", None).await?.confirmed {
+                    self.tell(News::Begun(uid.clone()));
+                    self.tell(News::Finished(uid));
+                }
             }
         }
         self.claim(Some(claimed)).await

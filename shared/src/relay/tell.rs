@@ -1,5 +1,5 @@
-//! What Talkback itself has to say in a room: that an urgent message expired, that another room is wrong. Idempotent:
-//! the uid follows from what is told.
+//! What Talkback itself has to say in a room: that an urgent message expired, that a producer took over and told nothing,
+//! that another room is wrong. Idempotent: the uid follows from what is told.
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -60,6 +60,44 @@ impl Relay {
                 self.accept(&[offer]).await?;
             }
             self.store.told(lost.delivery).await?;
+        }
+        Ok(())
+    }
+
+    /// Says in its room, in one line for all that are late at once, that messages were left to their producers and no
+    /// record came: they may be nowhere.
+    pub(super) async fn tell_left(&self) -> Result<(), StoreError> {
+        let within = self.settings.lanes.record_within;
+        for left in self.store.left(within).await? {
+            let (room, count, uids) = (left.room, left.count, left.short_uids.join(", "));
+            tracing::error!(
+                room,
+                count,
+                uids,
+                "messages were left to their producers, and none has told that it posted them"
+            );
+            let within = spoken(within);
+            let text = if count == 1 {
+                format!(
+                    "⚠ A message from {} came too late to be posted ({uids}). Its producer was to post it by itself, and \
+                     has not told within {within} that it did: it may be missing here.",
+                    left.source
+                )
+            } else {
+                let more =
+                    if usize::try_from(count).is_ok_and(|count| count > left.short_uids.len()) { ", …" } else { "" };
+                format!(
+                    "⚠ {count} messages came too late to be posted ({uids}{more}), the first from {}. Their producers were \
+                     to post them by themselves, and have not told within {within} that they did: they may be missing here.",
+                    left.source
+                )
+            };
+            let name = format!("left/{}", left.alarm);
+            if let Some(mut offer) = self.words("source.talkback.left", Door::Talkback, &name, &[room], &text) {
+                offer.message.priority = Some(Priority::Urgent);
+                self.accept(&[offer]).await?;
+            }
+            self.store.left_told(left.alarm).await?;
         }
         Ok(())
     }

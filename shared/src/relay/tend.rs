@@ -1,27 +1,37 @@
 //! What the dispatcher does beside posting: sweeps, gives answers that are due, tells what expired, forgets what is old,
 //! publishes what was called.
+use std::time::Duration;
+
 use tokio::time::{Instant, sleep};
 
 use super::Relay;
 use super::dispatch::Budget;
 use crate::store::StoreError;
 
+/// Between two batches of what is trimmed: what is to be posted goes first.
+const BREATH: Duration = Duration::from_millis(50);
+
 impl Relay {
     /// Tends the store until the budget ends, once each poll; a failure is logged and tried again. Answers go their own
     /// way, and so do records: a producer's address or a broker that is silent must not hold up what is due.
     pub async fn tend(&self, budget: &Budget) {
-        tokio::join!(self.sweep(budget), self.give_answers(budget), self.publish_records(budget));
+        tokio::join!(
+            self.sweep(budget),
+            self.give_answers(budget),
+            self.tell_begun(budget),
+            self.publish_records(budget),
+            self.forget(budget)
+        );
     }
 
     async fn sweep(&self, budget: &Budget) {
         let pause = self.settings.lanes.poll;
-        let (mut forgot, mut told) = (false, false);
+        let mut told = false;
         loop {
             if let Err(error) = self.tend_once().await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "sweep failed");
             } else {
-                // Once a run is enough for what is counted in days, and for an alarm that somebody died before raising.
-                forgot = forgot || self.forget().await.is_ok();
+                // Once a run is enough for an alarm that somebody died before raising.
                 told = told || self.tell_suspended().await.is_ok();
             }
             if Instant::now() + pause >= budget.until {
@@ -41,17 +51,43 @@ impl Relay {
         }
     }
 
+    /// What nobody told who posted it.
+    async fn tell_begun(&self, budget: &Budget) {
+        let pause = self.settings.lanes.poll;
+        while !budget.is_over() {
+            if let Err(error) = self.answer_begun(None, budget.until).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "producers wait to hear that they are taken");
+            }
+            sleep(pause.min(budget.remaining())).await;
+        }
+    }
+
     /// One sweep.
     ///
     /// # Errors
     /// The database is unavailable.
     pub async fn tend_once(&self) -> Result<(), StoreError> {
         self.store.sweep(self.settings.lanes.unconfirmed_after).await?;
-        self.tell_expired().await
+        self.tell_expired().await?;
+        self.tell_left().await
     }
 
-    async fn forget(&self) -> Result<(), StoreError> {
-        let keep = &self.settings.retention;
-        self.store.forget(keep.messages, keep.callbacks, keep.rejected).await
+    /// Trims what is older than it need be kept, until nothing is or the budget ends: then the next run goes on.
+    async fn forget(&self, budget: &Budget) {
+        let mut batches = 0;
+        while !budget.is_over() {
+            match self.store.forget(&self.settings.retention).await {
+                Ok(true) => batches += 1,
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "old rows stay until the next run");
+                    break;
+                }
+            }
+            sleep(BREATH.min(budget.remaining())).await;
+        }
+        if batches > 0 {
+            tracing::info!(batches, "old rows trimmed");
+        }
     }
 }

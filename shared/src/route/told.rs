@@ -92,7 +92,8 @@ pub(crate) fn source_named(name: &str) -> Option<RoutingKey> {
 }
 
 /// What a record calls a source: without its `source.`, as the station's programs do, unless that would name another.
-pub(crate) fn name_of(source: &str) -> &str {
+#[must_use]
+pub fn name_of(source: &str) -> &str {
     let short = source.strip_prefix("source.");
     short.filter(|name| source_named(name).is_some_and(|key| key.as_str() == source)).unwrap_or(source)
 }

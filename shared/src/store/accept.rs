@@ -41,6 +41,7 @@ msg as (
     correlation_id = case when excluded.answer = 'due' and coalesce(x.content_hash = excluded.content_hash, true)
                           then excluded.correlation_id else x.correlation_id end,
     ack_url = x.ack_url or (excluded.ack_url and coalesce(x.content_hash = excluded.content_hash, true)),
+    taken = x.taken and (excluded.answer is distinct from 'due' or x.content_hash is distinct from excluded.content_hash),
     answer = case when excluded.answer = 'due' and coalesce(x.content_hash = excluded.content_hash, true)
                   then 'due' else x.answer end
   returning uid, accepted_by, content_hash, sent_by, door),

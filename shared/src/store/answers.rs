@@ -20,6 +20,18 @@ pub struct Due {
     pub ack_url: bool,
 }
 
+/// A message of which something is posted and something is not, and whose producer waits.
+pub struct Begun {
+    /// Identity.
+    pub uid: String,
+    /// What the producer calls it.
+    pub given_uid: String,
+    /// The queue to reply to, on the default exchange.
+    pub reply_to: String,
+    /// To be repeated in the reply.
+    pub correlation_id: Option<String>,
+}
+
 /// A call that is no post: `ack`, `reply`, `read`.
 pub struct CallNote<'a> {
     /// The message's identity.
@@ -62,12 +74,48 @@ returning m.uid, m.given_uid, m.reply_to, m.correlation_id, m.ack_url, m.verdict
 const ANSWERED: &str = "
 update messages set answer = $2, answer_until = null where uid = $1 and answer = 'giving'";
 
+/// Leases the telling to the caller, as above, of messages that are in some room and not yet whole in all. What its
+/// producer never takes over must not be withdrawn from the other rooms: these forget their `deliver_by`, before it is
+/// told. Where a room's was withdrawn already, perhaps while this waited for its row, nothing is told: the producer has
+/// taken over. A message of one room has no others to lock, so that a lane never waits for this. Messages before
+/// deliveries, as in accept.
+const TAKE_BEGUN: &str = "
+with x as materialized (
+  select m.uid from messages m
+  where (m.answer = 'due' or m.answer = 'giving' and m.answer_until < clock_timestamp())
+    and m.reply_to is not null and not m.taken and ($1::text[] is null or m.uid = any($1))
+    and exists (select 1 from deliveries d where d.uid = m.uid and d.sent > 0)
+    and exists (select 1 from deliveries d where d.uid = m.uid and d.state in ('queued', 'sending', 'scheduled', 'held'))
+    and not exists (select 1 from deliveries d where d.uid = m.uid and d.state = 'withdrawn')
+  order by m.answer_until nulls first limit $2 for no key update of m skip locked),
+rooms as materialized (
+  select d.id, d.uid, d.state from deliveries d join x on x.uid = d.uid
+  where exists (select 1 from deliveries o where o.uid = d.uid and o.id <> d.id)
+  order by d.id for no key update of d),
+told as materialized (
+  select uid from x where not exists (select 1 from rooms where rooms.uid = x.uid and rooms.state = 'withdrawn')),
+bound as (
+  update deliveries d set deliver_by = null from rooms join told on told.uid = rooms.uid
+  where d.id = rooms.id and d.deliver_by is not null)
+update messages m set answer = 'giving', answer_until = clock_timestamp() + interval '10 s'
+from told where m.uid = told.uid
+returning m.uid, m.given_uid, m.reply_to, m.correlation_id";
+
+/// Due again, now for the last answer. A repeat that asked meanwhile is told, too.
+const TAKEN: &str = "
+update messages set answer = 'due', answer_until = null, taken = true where uid = $1 and answer = 'giving'";
+
 const NOTE_CALL: &str = "
 insert into api_calls (uid, room, channel, operation, status, outcome, latency_ms, request, error)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
-pub(super) const STATEMENTS: &[Statement] =
-    &[("take_answers", TAKE_DUE), ("answered", ANSWERED), ("note_call", NOTE_CALL)];
+pub(super) const STATEMENTS: &[Statement] = &[
+    ("take_answers", TAKE_DUE),
+    ("answered", ANSWERED),
+    ("take_begun", TAKE_BEGUN),
+    ("taken", TAKEN),
+    ("note_call", NOTE_CALL),
+];
 
 impl Store {
     /// Takes the answers that are due, of these messages or of all; at most so many, since they are leased.
@@ -92,6 +140,27 @@ impl Store {
     pub async fn answered(&self, uid: &str, given: bool) -> Result<(), StoreError> {
         let state = if given { "given" } else { "failed" };
         self.rows(ANSWERED, &[&uid, &state]).await.map(drop)
+    }
+
+    /// Takes messages, of these or of all, whose producers are to be told that they are begun; at most so many, since
+    /// they are leased. From now on no room's is withdrawn any more.
+    pub async fn take_begun(&self, uids: Option<&[String]>, at_most: i64) -> Result<Vec<Begun>, StoreError> {
+        let rows = self.rows(TAKE_BEGUN, &[&uids, &at_most]).await?;
+        rows.iter()
+            .map(|r| {
+                Ok(Begun {
+                    uid: r.try_get("uid")?,
+                    given_uid: r.try_get("given_uid")?,
+                    reply_to: r.try_get("reply_to")?,
+                    correlation_id: r.try_get("correlation_id")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Notes that a producer was told that its message is begun; its last answer is due.
+    pub async fn taken(&self, uid: &str) -> Result<(), StoreError> {
+        self.rows(TAKEN, &[&uid]).await.map(drop)
     }
 
     /// Writes down a call that is no post.

@@ -33,6 +33,8 @@ pub struct Heard {
     pub new: bool,
     /// The message that it confirmed a part of.
     pub confirmed: Option<String>,
+    /// That part was not known to be posted: the answer of its call was lost, or is still to come.
+    pub found: bool,
 }
 
 /// Runs after the group's advisory lock, with a snapshot younger than it: two lines with one text cannot both choose
@@ -92,7 +94,8 @@ room as (
     heard_at = t.now,
     confirmed_post = coalesce((select l.posts from lanes l, p where l.room = r.name and p.room = r.name), r.confirmed_post)
   from t, fresh where r.group_id = $1 and $4 = 'callback')
-select exists (select 1 from line) as new, (select uid from d) as uid";
+select exists (select 1 from line) as new, (select uid from d) as uid,
+       coalesce((select was <> 'sent' from p), false) as found";
 
 /// One group's lines are heard one after the other.
 const LOCK_GROUP: &str = "select pg_advisory_xact_lock(hashtextextended($1, 7))";
@@ -136,7 +139,7 @@ impl Store {
                     }
                 };
                 client.batch_execute("commit").await?;
-                Ok(Heard { new: row.try_get("new")?, confirmed: row.try_get("uid")? })
+                Ok(Heard { new: row.try_get("new")?, confirmed: row.try_get("uid")?, found: row.try_get("found")? })
             })
             .await;
         Self::finish(client, result)

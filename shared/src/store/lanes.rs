@@ -129,6 +129,8 @@ pub struct Recorded {
     pub state: Option<String>,
     /// This record suspended the room.
     pub suspended: bool,
+    /// Its producer waits for an answer.
+    pub asked: bool,
 }
 
 fn duration(seconds: f64) -> Duration {
@@ -381,5 +383,10 @@ impl Store {
 }
 
 fn recorded_of(row: &Row) -> Result<Recorded, StoreError> {
-    Ok(Recorded { owner: row.try_get("owner")?, state: row.try_get("state")?, suspended: row.try_get("suspended")? })
+    Ok(Recorded {
+        owner: row.try_get("owner")?,
+        state: row.try_get("state")?,
+        suspended: row.try_get("suspended")?,
+        asked: row.try_get("asked")?,
+    })
 }

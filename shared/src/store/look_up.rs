@@ -59,8 +59,11 @@ cross join lateral (
         order by d.prio desc, d.begun desc, d.qseq limit 10001) x) q
 cross join lateral (
   select count(*) as trouble from (
-    select 1 from deliveries d where d.room = r.name and d.state in ('failed', 'unconfirmed')
-    order by d.id desc limit 1001) y) t
+    (select 1 from deliveries d where d.room = r.name and d.state in ('failed', 'unconfirmed')
+     order by d.id desc limit 1001)
+    union all
+    (select 1 from deliveries d where d.room = r.name and d.state = 'withdrawn' and d.alarm is not null and d.told
+     order by d.id desc limit 1001) limit 1001) y) t
 where r.name = any($1) order by r.name";
 
 const FUNCTIONS_SEEN: &str = "
@@ -83,7 +86,7 @@ pub struct RoomState {
     pub oldest_s: Option<f64>,
     /// Paused until then.
     pub paused_until: Option<Timestamp>,
-    /// Deliveries unconfirmed or failed, counted up to 1,001.
+    /// Deliveries unconfirmed or failed, or left to a producer that told nothing, counted up to 1,001.
     pub trouble: i64,
 }
 

@@ -89,7 +89,7 @@ p as (
   update parts p set state = 'waiting', failures = 0 from old
   where p.delivery = old.delivery and p.n = old.n returning p.delivery)
 update deliveries d set state = 'queued', cause = 'replay', qseq = nextval('queue_seq'), begun = false, unsure = 0,
-  set_asides = 0, deliver_by = null, told = false, media_until = null, media_mark = null, media_tries = 0,
+  set_asides = 0, deliver_by = null, told = false, alarm = null, media_until = null, media_mark = null, media_tries = 0,
   media_since = clock_timestamp(),
   expires_at = clock_timestamp() + d.age
 from d0 where d.id = d0.id and (select count(*) from p) >= 0 returning d.id";

@@ -26,9 +26,12 @@ pub fn program(path: &Path) -> Command {
     accounts::command(path, None, &checkout::root(), "KILL").unwrap()
 }
 
-/// A folder for the logs of one story, emptied of those of the last time.
+/// A folder for the logs of one story, emptied of those of the last time; in a round of `cargo xtask chaos`, beside its
+/// report: other rounds of the same attack may run meanwhile.
 pub fn folder(story: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stories").join(story);
+    let report = std::env::var_os("TALKBACK_CHAOS_REPORT").map(PathBuf::from);
+    let stories = report.as_deref().and_then(Path::parent).map(Path::to_path_buf);
+    let folder = stories.unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("stories")).join(story);
     drop(std::fs::remove_dir_all(&folder));
     std::fs::create_dir_all(&folder).unwrap();
     folder

@@ -7,10 +7,11 @@ use groupme_sim::Line;
 use tokio::time::{Instant, interval};
 
 use super::traffic::Message;
-use super::works::{PATIENCE, Works, group};
+use super::works::{BURST, PATIENCE, Works, group};
 use crate::attack::Tally;
 
-/// A part as its rows have it.
+/// A part as its rows have it. What was withdrawn or expired must not be seen; whose words were said and must be, are
+/// looked for in the rooms themselves.
 struct Part {
     delivery: i64,
     uid: String,
@@ -33,8 +34,18 @@ select d.id, d.uid, d.room, d.prio, d.qseq, d.state, extract(epoch from m.accept
        array(select a.attempt from api_calls a where a.delivery = p.delivery and a.part = p.n and a.operation = 'post'
                and a.outcome in ('posted', 'unknown') order by a.attempt), p.picture_url
 from messages m join deliveries d using (uid) join parts p on p.delivery = d.id
-where not (p.state = 'waiting' and d.state = 'sent' and d.cause = 'its producer posted it')
+where d.state not in ('withdrawn', 'expired')
+  and not (p.state = 'waiting' and d.state = 'sent' and d.cause = 'its producer posted it')
 order by d.room, d.qseq, p.n";
+
+/// Messages that were stored while a call for their room was in flight.
+const CROSSED: &str = "
+select count(*)::text from messages m join deliveries d using (uid)
+where exists (select 1 from api_calls a where a.room = d.room and a.operation = 'post'
+                and m.accepted_at between a.at - make_interval(secs => a.latency_ms / 1000.0) and a.at)";
+
+/// How long the longest call for each room took.
+const LONGEST: &str = "select room, max(latency_ms) from api_calls where operation = 'post' group by room";
 
 /// What was posted without the database, and whether it was taken in all the same.
 const DIRECT: &str = "
@@ -234,6 +245,29 @@ impl Works {
             }
         }
         count
+    }
+
+    /// How many messages were stored while a call for their room was in flight.
+    pub async fn crossed(&self) -> usize {
+        self.column(CROSSED).await[0].parse().unwrap()
+    }
+
+    /// Where posts of a room came faster than its pace, by the simulator's clock. The pace is kept by when calls begin:
+    /// what a request needs to arrive, which is what its call took beyond the chat's own time, may bring it nearer to
+    /// the next one.
+    pub async fn too_fast(&self, every: Duration, answer: Duration) -> Vec<String> {
+        let posts = self.sim.posts();
+        let mut found = Vec::new();
+        for row in self.db().await.query(LONGEST, &[]).await.unwrap() {
+            let (name, longest): (String, i32) = (row.get(0), row.get(1));
+            let number: usize = name.trim_start_matches("room").parse().unwrap();
+            let longest = Duration::from_millis(u64::try_from(longest).unwrap() + 1);
+            let early = groupme_sim::pace::early(&posts, &super::works::bot(number), every, BURST);
+            if early > longest.saturating_sub(answer) {
+                found.push(format!("{name}: a post came {early:?} too early; the longest call took {longest:?}"));
+            }
+        }
+        found
     }
 
     /// The lines whose callbacks are over, and of none of which the functions said that they took it.

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use talkback::broker::Props;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::chance::Chance;
 use super::emulator::client;
@@ -29,7 +29,7 @@ pub struct Message {
     pub words: Vec<String>,
     /// Where its picture lies, if it brings one.
     pub picture: Option<String>,
-    priority: &'static str,
+    pub priority: &'static str,
 }
 
 impl Message {
@@ -94,7 +94,10 @@ impl Message {
     /// An answer that does not come is asked for again: a killed function gives none.
     async fn post(&self, base: &str) {
         let (client, end) = (client(), Instant::now() + PATIENCE);
+        let mut again = interval(Duration::from_millis(100));
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            again.tick().await;
             let request = client.post(format!("{base}/send")).bearer_auth(KEY).timeout(Duration::from_secs(6));
             match request.json(&self.body()).send().await {
                 Ok(answer) if answer.status().is_success() => return,
@@ -105,7 +108,6 @@ impl Message {
                 Err(_) => {}
             }
             assert!(Instant::now() < end, "POST /send never said yes");
-            sleep(Duration::from_millis(100)).await;
         }
     }
 }

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use talkback::broker::Props;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, interval, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use xtask::children::Child;
 use xtask::pids::Ledger;
 
@@ -24,6 +24,9 @@ use crate::vhost::Vhost;
 
 /// How long a story waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many posts may go at once after a silence.
+pub const BURST: u32 = 3;
 
 /// The exchange of the station's programs.
 pub const SOURCE: &str = "source_exchange";
@@ -54,6 +57,16 @@ pub struct Setup {
     pub broker: Option<(String, String)>,
     /// The port by which the functions reach the broker, where that is not its own.
     pub amqp_port: Option<u16>,
+    /// How many of the consumer.
+    pub consumers: usize,
+    /// How many of `send`.
+    pub sends: usize,
+    /// The pace of each room, of which three may go at once.
+    pub pace: &'static str,
+    /// How long producers of listeners' texts wait for an answer.
+    pub patience: &'static str,
+    /// Processes whose clocks are wrong, and by how many seconds.
+    pub clocks: &'static [(&'static str, i64)],
     /// The usual times, and the dispatcher invoked by the bridge each minute; else short times, and a dispatcher that is
     /// invoked as soon as it is free.
     pub usual: bool,
@@ -74,6 +87,11 @@ impl Default for Setup {
             database: None,
             broker: None,
             amqp_port: None,
+            consumers: 1,
+            sends: 4,
+            pace: "5ms",
+            patience: "15s",
+            clocks: &[],
             usual: false,
         }
     }
@@ -113,14 +131,18 @@ fn configuration(setup: &Setup, gallery: &Gallery) -> String {
     let mut text = gallery.media("timeout = \"1s\"\npatience = \"2s\"");
     for number in 0..setup.rooms {
         text += &format!(
-            "[[rooms]]\nname = \"{}\"\nbot_id = \"{}\"\ngroup = \"{}\"\npace = \"5ms\"\nburst = 3\n",
+            "[[rooms]]\nname = \"{}\"\nbot_id = \"{}\"\ngroup = \"{}\"\npace = \"{}\"\nburst = {BURST}\n",
             room(number),
             bot(number),
-            group(number)
+            group(number),
+            setup.pace
         );
     }
-    text += "[[routes]]\npattern = \"source.twilio.sms.incoming\"\nrooms = [\"room0\"]\npatience = \"15s\"\n\
-             [[routes]]\npattern = \"source.#\"\nrooms = [\"room0\"]\n";
+    text += &format!(
+        "[[routes]]\npattern = \"source.twilio.sms.incoming\"\nrooms = [\"room0\"]\npatience = \"{}\"\n\
+         [[routes]]\npattern = \"source.#\"\nrooms = [\"room0\"]\n",
+        setup.patience
+    );
     text += &format!(
         "[[exchanges]]\nname = \"{SOURCE}\"\ntype = \"topic\"\npatterns = [\"source.#\"]\ndeclare = true\n[lanes]\n"
     );
@@ -191,11 +213,12 @@ impl Works {
             runtime: format!("{}/.rt", emulator.url()),
             folder: folder.clone(),
             ledger: Arc::clone(&ledger),
+            clocks: setup.clocks,
         };
         let counts = [
-            ("send", 4),
+            ("send", setup.sends),
             ("groupme-callback", 2),
-            ("rabbitmq-consumer", 1),
+            ("rabbitmq-consumer", setup.consumers),
             ("dispatcher", setup.dispatchers),
             ("migrate", 1),
         ];
@@ -344,11 +367,11 @@ async fn tick(invoker: Invoker, mut started: tokio::sync::mpsc::UnboundedReceive
                     "account": "123456789012", "time": "2026-01-01T00:00:00Z", "region": "us-east-1", "resources": [],
                     "detail": {},
                 });
-                while let Some((status, _)) = invoker.invoke("dispatcher", &event, PATIENCE).await {
-                    // A failed one comes again, as the next minute would, but not at once.
-                    if status != 200 {
-                        sleep(Duration::from_millis(100)).await;
-                    }
+                // A failed one comes again, as the next minute would, but not at once.
+                let mut again = interval(Duration::from_millis(100));
+                again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                while invoker.invoke("dispatcher", &event, PATIENCE).await.is_some() {
+                    again.tick().await;
                 }
             });
         }

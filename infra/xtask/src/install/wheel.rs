@@ -1,4 +1,4 @@
-//! Programs that come as Python wheels with one binary in them, installed under `target/tools`.
+//! Programs and libraries that come as Python wheels, installed under `target/tools`.
 
 use std::{
     fs,
@@ -32,6 +32,38 @@ pub(super) fn install(name: &str, version: &str) -> Result<PathBuf> {
     })
     .with_context(|| format!("{name} could not be installed; install {name} {version} so that it is in PATH"))?;
     find(name).with_context(|| format!("the wheel of {name} has no program of that name"))
+}
+
+/// A Python interpreter that has what was installed for it.
+pub struct Python {
+    /// The interpreter.
+    pub program: PathBuf,
+    /// Where it must be told to look for it, if it would not find it by itself.
+    pub path: Option<PathBuf>,
+}
+
+/// Installs a library and what it needs.
+///
+/// # Errors
+/// If pip fails, or there is no pip to be had.
+pub(super) fn library(name: &str, version: &str) -> Result<Python> {
+    let system = python()?;
+    checkout::make(&checkout::tools())?;
+    let pip = virtual_environment(&system)?;
+    let python = match &pip {
+        Pip::Own(own) => Python { program: own.clone(), path: None },
+        Pip::System(folder) => Python { program: system.clone(), path: Some(folder.clone()) },
+    };
+    let there = format!("import importlib.metadata as m; assert m.version('{name}') == '{version}'");
+    let mut ask = Command::new(&python.program);
+    ask.envs(python.path.as_ref().map(|path| ("PYTHONPATH", path))).args(["-c", &there]);
+    if !programs::succeeds(&mut ask) {
+        step(&format!("pip install {name}=={version} into target/tools"), || {
+            programs::output(pip.command(&system).arg(format!("{name}=={version}")))
+        })
+        .with_context(|| format!("{name} could not be installed"))?;
+    }
+    Ok(python)
 }
 
 /// Where pip comes from, and where it puts things.

@@ -1,6 +1,7 @@
 //! The stages of a test run. A stage that fails does not hide the results of those after it.
 
 use std::{
+    ffi::OsString,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -8,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{Servers, summary::Summary};
+use super::summary::Summary;
 use crate::{
     cargo,
     progress::{print, step},
@@ -56,21 +57,11 @@ pub(super) fn build() -> Result<PathBuf> {
 }
 
 /// Runs all tests, or those that the words choose, and counts.
-pub(super) fn tests(
-    servers: &Servers,
-    bin: &Path,
-    cargo_lambda: &Path,
-    words: &[String],
-    summary: &mut Summary,
-) -> Result<()> {
+pub(super) fn tests(environment: Vec<(&'static str, OsString)>, words: &[String], summary: &mut Summary) -> Result<()> {
     print("  … tests");
     let mut cargo = cargo::command(&["test", "--locked", "--workspace", "--no-fail-fast", "--"])
         .args(words)
-        .env("TALKBACK_TEST_DATABASE_URL", servers.postgres.url())
-        .env("TALKBACK_TEST_AMQP_URL", servers.rabbitmq.url())
-        .env("TALKBACK_TEST_RABBIT_API", servers.rabbitmq.api_url().context("no management API")?)
-        .env("TALKBACK_TEST_BIN", bin)
-        .env("TALKBACK_TEST_CARGO_LAMBDA", cargo_lambda)
+        .envs(environment)
         // The lines that are counted are read without colours.
         .env("CARGO_TERM_COLOR", "never")
         .stdout(Stdio::piped())

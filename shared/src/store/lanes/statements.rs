@@ -141,8 +141,9 @@ select v.what, v.room, v.id, v.uid, v.n, v.kind, v.text, v.picture_url,
 from verdict v";
 
 /// Writes down how a call ended. Keyed by attempt, not by the lease: the row is always written, and a late answer
-/// still counts as proof; only the token's owner touches the lane. What is late of one part must not end the block for
-/// another that is in the air. A room is suspended only for the address that it still has (`$15`): a process that lives
+/// still counts as proof, also while a later attempt is in the air: that one may turn out never to have been made, and
+/// must not be made then. Its row is written here, in case that its caller died; a living one completes it. Only the
+/// token's owner touches the lane. What is late of one part must not end the block for another that is in the air. A room is suspended only for the address that it still has (`$15`): a process that lives
 /// with the old one must not undo that somebody mended it.
 pub(super) const RECORD: &str = "
 with t as materialized (select clock_timestamp() as now),
@@ -159,12 +160,18 @@ call as (
                 request = excluded.request, response = excluded.response, error = excluded.error
   where api_calls.outcome = 'unknown'),
 d0 as materialized (
-  select d.id, d.state from deliveries d where d.id = $2 and (select count(*) from lane) >= 0 for no key update),
+  select d.id, d.uid, d.state from deliveries d where d.id = $2 and (select count(*) from lane) >= 0 for no key update),
 old as materialized (
-  select p.delivery, p.n, p.state from parts p, d0 where p.delivery = d0.id and p.n = $3
+  select p.delivery, p.n, p.state, p.attempt, p.token from parts p, d0 where p.delivery = d0.id and p.n = $3
     and (p.attempt = $4 and p.state in ('posting', 'unconfirmed')
-         or $6 = 'posted' and p.attempt >= $4 and p.state in ('waiting', 'unconfirmed'))
+         or $6 = 'posted' and p.attempt >= $4 and p.state in ('waiting', 'posting', 'unconfirmed'))
   for no key update of p),
+trace as (
+  insert into api_calls (uid, room, channel, operation, delivery, part, attempt, token, outcome, error)
+  select d.uid, d.room, $5, 'post', old.delivery, old.n, old.attempt, old.token, 'unknown',
+         'an earlier attempt was posted, its caller has not told'
+  from old join deliveries d on d.id = old.delivery where old.state = 'posting' and old.attempt > $4
+  on conflict (delivery, part, attempt) where operation = 'post' and delivery is not null do nothing),
 p as (
   update parts p set
     state = case when $6 = 'posted' then 'sent' when $6 = 'refused' then 'failed' when $6 = 'unknown' then old.state
@@ -203,7 +210,8 @@ r as (
   update rooms r set state = 'suspended', state_since = t.now, state_reason = 'HTTP ' || coalesce($7::text, '?')
   from lane, t where r.name = lane.room and r.state = 'open' and $6 = 'suspended' and r.fingerprint = $15 returning r.name)
 select (select count(*) from lane) > 0 as owner, coalesce((select state from d), (select state from d0)) as state,
-       exists (select 1 from r) as suspended";
+       exists (select 1 from r) as suspended,
+       coalesce((select m.answer in ('due', 'giving') from messages m where m.uid = (select uid from d0)), false) as asked";
 
 pub(super) const RELEASE: &str = "update lanes set token = null, lease_until = null where token = $1";
 
