@@ -70,6 +70,7 @@ pub struct Ground {
     /// What was done, in words.
     pub did: String,
     pub opened: Instant,
+    dir: PathBuf,
     scissors: tokio_postgres::Client,
     /// Publishes of producers that have no answer yet.
     in_flight: Arc<AtomicUsize>,
@@ -131,6 +132,7 @@ impl Ground {
             hits: 0,
             did: String::new(),
             opened: Instant::now(),
+            dir,
             scissors,
             in_flight: Arc::default(),
             number: 0,
@@ -297,6 +299,8 @@ impl Ground {
         let stopped = spawn_blocking(move || {
             drop(self.rabbitmq);
             drop(self.postgres);
+            // Clusters are large; the logs that are of use lie with the story's own.
+            drop(std::fs::remove_dir_all(self.dir));
         });
         stopped.await.unwrap();
     }
