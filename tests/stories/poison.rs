@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lapin::BasicProperties;
 use serde_json::{Value, json};
+use talkback::amqp_event::{Record, read_record};
 
 use crate::attack::{Tally, attack};
 use crate::payloads::events;
@@ -143,11 +144,17 @@ fn record(key: &str, body: &[u8], chance: &mut Chance) -> Value {
     record
 }
 
-/// What nobody could tell from another one: those count as one message. What says nothing and bears no name is such.
+/// What nobody could tell from another one: those count as one message. Such is what bears neither the broker's stamp nor
+/// a mark of its producer, and says the same.
 fn identity(record: &Value) -> String {
-    let nothing = record["data"].as_str().is_none_or(str::is_empty) && record["data"].as_array().is_none();
-    let nameless = !record["basicProperties"]["messageId"].is_string();
-    if record.is_object() && nothing && nameless { "nothing".to_owned() } else { record.to_string() }
+    match read_record("talkback", "/", record) {
+        Record::Delivery(read)
+            if [&read.message_id, &read.correlation_id, &read.timestamp].iter().all(|m| m.is_none()) =>
+        {
+            format!("{:?} {:?}", read.stamp_time(), read.body)
+        }
+        _ => record.to_string(),
+    }
 }
 
 struct Good {

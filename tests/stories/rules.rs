@@ -7,7 +7,7 @@ fn root() -> PathBuf {
 }
 
 /// Every Rust file of ours, with its text.
-fn sources() -> Vec<(PathBuf, String)> {
+pub fn sources() -> Vec<(PathBuf, String)> {
     let root = root();
     let mut folders: Vec<PathBuf> = ["shared", "functions", "infra", "tests"].iter().map(|f| root.join(f)).collect();
     let mut found = Vec::new();

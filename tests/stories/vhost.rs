@@ -21,8 +21,13 @@ pub struct Vhost {
 
 impl Vhost {
     pub async fn new() -> Self {
+        Self::at(&required("TALKBACK_TEST_AMQP_URL"), &required("TALKBACK_TEST_RABBIT_API")).await
+    }
+
+    /// The same on another broker, by its URL and its management API.
+    pub async fn at(base: &str, api: &str) -> Self {
         talkback::tls::install_ring();
-        let (base, api) = (required("TALKBACK_TEST_AMQP_URL"), required("TALKBACK_TEST_RABBIT_API"));
+        let api = api.to_owned();
         let name = format!("story-{}", Uuid::new_v4());
         let (server, _) = base.rsplit_once('/').unwrap();
         let url = format!("{server}/{name}");
@@ -40,6 +45,30 @@ impl Vhost {
     /// The value for `AMQP_URL`.
     pub fn url(&self) -> String {
         self.url.clone()
+    }
+
+    /// The same by another port of this machine.
+    pub fn url_by(&self, port: u16) -> String {
+        let (user, rest) = self.url.rsplit_once('@').unwrap();
+        let (_, vhost) = rest.split_once('/').unwrap();
+        format!("{user}@127.0.0.1:{port}/{vhost}")
+    }
+
+    /// Closes all connections to the virtual host from the broker's side; how many there were.
+    pub async fn close_all(&self) -> usize {
+        let all: Vec<Value> =
+            match self.client.get(format!("{}/vhosts/{}/connections", self.api, self.name)).send().await {
+                Ok(answer) => answer.json().await.unwrap_or_default(),
+                Err(_) => return 0,
+            };
+        let mut closed = 0;
+        for name in all.iter().filter_map(|connection| connection["name"].as_str()) {
+            let mut url = reqwest::Url::parse(&format!("{}/connections", self.api)).unwrap();
+            url.path_segments_mut().unwrap().push(name);
+            let gone = self.client.delete(url).header("x-reason", "the story wants it").send().await;
+            closed += usize::from(gone.is_ok_and(|answer| answer.status().is_success()));
+        }
+        closed
     }
 
     async fn put(&self, path: &str, body: &'static str) {

@@ -1,5 +1,5 @@
 //! `cargo xtask chaos`: the attacks of `tests/stories`, again and again. A round is one attack with one seed, in one
-//! process of the stories' program; rounds take the attacks in turn, two side by side. What each found is kept, so
+//! process of the stories' program; rounds take the attacks in turn, some side by side. What each found is kept, so
 //! that a run that was stopped or killed goes on where it was, and is summed in `target/chaos/chaos.json`.
 
 mod attacks;
@@ -57,7 +57,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let perform = |rounds: Vec<Round>, to: &str, record: Option<&mut Record>| {
         let servers = Servers::start(&dir.join("servers"))?;
         let environment = servers.environment(&Programs { bin: programs, cargo_lambda })?;
-        let stage = Stage { stories, environment, servers, dir: dir.join(to) };
+        let stage = Stage { stories, environment, servers, dir: dir.join(to), keeps: record.is_none() };
         play(&stage, rounds, record)
     };
     if let Some(seed) = options.again {
@@ -82,7 +82,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
 
 /// Plays rounds, side by side where they may be. Those that are not for the record end with the only one.
 fn play(stage: &Stage, rounds: Vec<Round>, mut record: Option<&mut Record>) -> Result<Option<Found>> {
-    let count = rounds.len();
+    let (count, most) = (rounds.len(), most_beside());
     let (mut done, mut running, mut alone) = (0, 0, false);
     let mut rounds = rounds.into_iter().peekable();
     let (tell, told) = mpsc::channel();
@@ -90,7 +90,7 @@ fn play(stage: &Stage, rounds: Vec<Round>, mut record: Option<&mut Record>) -> R
         let mut broken: Result<()> = Ok(());
         loop {
             while broken.is_ok() && !interrupt::asked() {
-                let fits = |round: &Round| running == 0 || running < BESIDE && !alone && !round.attack.alone;
+                let fits = |round: &Round| running == 0 || running < most && !alone && !round.attack.alone;
                 let Some(round) = rounds.next_if(fits) else { break };
                 running += 1;
                 alone = round.attack.alone;
@@ -130,8 +130,11 @@ fn keep(built: &BTreeMap<String, PathBuf>, to: &Path) -> Result<BTreeMap<String,
     built.iter().filter(|(name, _)| *name != "xtask").map(copy).collect()
 }
 
-/// So many rounds run at a time: on two cores more of them only wait for each other.
-const BESIDE: usize = 2;
+/// How many rounds run at a time: one a core, two at least, since each waits for much of its time; and no more than
+/// one Postgres has connections for.
+fn most_beside() -> usize {
+    thread::available_parallelism().map_or(2, usize::from).clamp(2, 6)
+}
 
 /// Makes an empty folder.
 fn anew(dir: &Path) -> Result<()> {

@@ -21,6 +21,8 @@ const CARGO_LAMBDA: &str = "1.9.2";
 const APPRISE: &str = "2.2.0";
 /// The version of cargo-deny whose configuration deny.toml is.
 const CARGO_DENY: &str = "0.20.2";
+/// The version of cargo-fuzz that `cargo xtask fuzz` was tried with.
+const CARGO_FUZZ: &str = "0.13.2";
 
 /// Sees to it that PostgreSQL and RabbitMQ are installed.
 ///
@@ -121,20 +123,43 @@ pub fn cargo_deny() -> Result<PathBuf> {
     }
     say("cargo-deny is not here: it checks what may be compiled in (bans, licenses, sources).");
     say("Its wheel on PyPI is too old for this Cargo.lock, so it is compiled once, into target/tools.");
-    step(&format!("compile cargo-deny {CARGO_DENY} (some minutes)"), || {
+    compile("cargo-deny", CARGO_DENY)
+}
+
+/// The program `cargo-fuzz`, compiled under `target/tools` if it is nowhere else.
+///
+/// # Errors
+/// If it is not there and does not compile.
+pub fn cargo_fuzz() -> Result<PathBuf> {
+    let ours = checkout::tools().join("bin/cargo-fuzz");
+    if programs::is_executable(&ours) {
+        return Ok(ours);
+    }
+    if let Some(found) = programs::find("cargo-fuzz") {
+        return Ok(found);
+    }
+    say("cargo-fuzz is not here: it builds fuzzers with libFuzzer and runs them.");
+    compile("cargo-fuzz", CARGO_FUZZ)
+}
+
+/// Compiles a program from crates.io into `target/tools`.
+fn compile(name: &str, version: &str) -> Result<PathBuf> {
+    let tools = checkout::tools();
+    let build = tools.join(format!("build-{name}"));
+    step(&format!("compile {name} {version} (some minutes)"), || {
         // Beside the rest of a test run, and after it.
         programs::output(
             Command::new("nice")
                 .arg(cargo())
-                .args(["install", "--quiet", "--locked", "cargo-deny", "--version", CARGO_DENY, "--root"])
+                .args(["install", "--quiet", "--locked", name, "--version", version, "--root"])
                 .arg(&tools)
                 .arg("--target-dir")
-                .arg(tools.join("build-cargo-deny")),
+                .arg(&build),
         )
     })?;
     // What it was compiled from has no further use, and is large.
-    drop(std::fs::remove_dir_all(tools.join("build-cargo-deny")));
-    Ok(ours)
+    drop(std::fs::remove_dir_all(&build));
+    Ok(tools.join("bin").join(name))
 }
 
 /// Older versions stop at tables of deny.toml that they do not know.

@@ -8,6 +8,7 @@ pub mod chaos;
 pub mod checkout;
 pub mod children;
 pub mod demo;
+pub mod fuzz;
 pub mod http;
 pub mod install;
 mod interrupt;

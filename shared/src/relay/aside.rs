@@ -23,7 +23,7 @@ use crate::store::StoreError;
 pub(super) const AT_FIRST: Duration = Duration::from_millis(1200);
 
 /// And when it was down a moment ago.
-pub(super) const WHILE_DOWN: Duration = Duration::from_millis(300);
+pub(super) const WHILE_DOWN: Duration = Duration::from_millis(600);
 
 /// How much longer than one answer all of them may take at first.
 pub(super) const IN_ALL: Duration = Duration::from_millis(300);
@@ -150,6 +150,9 @@ impl Relay {
         counts: &mut Counts,
         last: Option<Instant>,
     ) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
         let known = self.outage.is_known();
         if known && self.outage.was_asked() {
             return Err(StoreError::Unavailable("it was down just now"));
@@ -158,20 +161,23 @@ impl Relay {
         let ours = |entry: &Entry| matches!(&entry.record, AmqpRecord::Delivery(d) if self.own_of(d).is_some());
         let limit = if known || entries.iter().any(ours) { WHILE_DOWN } else { AT_FIRST };
         let hasty = self.with_patience(limit);
-        let mut stored = no_longer_than(limit + IN_ALL, hasty.wake_and_store(entries, counts, usize::MAX)).await;
-        let lost = |error: &StoreError| error.may_pass() && !error.is_not_connected();
+        let mut stored =
+            no_longer_than(limit + IN_ALL, Box::pin(hasty.wake_and_store(entries, counts, usize::MAX))).await;
         // It may have been stored, or may yet be: down is what cannot be connected to.
-        if stored.as_ref().is_err_and(lost) && self.with_patience(CONNECTING).store.connects().await {
+        if stored.as_ref().is_err_and(StoreError::is_doubtful)
+            && self.with_patience(if known { WHILE_DOWN } else { CONNECTING }).store.connects().await
+        {
             let urgent = entries.iter().filter_map(Entry::offer).any(|offer| is_urgent(offer, &self.settings));
             let limit = PATIENTLY[usize::from(!urgent)];
             let limit = last.map_or(limit, |last| limit.min(last.saturating_duration_since(Instant::now())));
-            stored = no_longer_than(limit, self.wake_and_store(entries, counts, FEW)).await;
+            stored = no_longer_than(limit, Box::pin(self.wake_and_store(entries, counts, FEW))).await;
         }
         match &stored {
             Ok(()) if self.outage.over() => tracing::info!("the database is back"),
             Ok(()) => {}
             Err(error) => {
                 self.outage.asked();
+                self.connect_meanwhile();
                 // A brief look is not enough to say so anew: it must be asked properly now and then.
                 if !known {
                     self.outage.found();
@@ -183,6 +189,18 @@ impl Relay {
         stored
     }
 
+    /// Goes on connecting, with all the time it takes: a database that is back, but slow to let anybody in, must find a
+    /// connection ready when it is asked next.
+    pub(super) fn connect_meanwhile(&self) {
+        if self.outage.begin_connecting() {
+            let relay = self.clone();
+            tokio::spawn(async move {
+                relay.store.warm().await;
+                relay.outage.end_connecting();
+            });
+        }
+    }
+
     async fn wake_and_store(
         &self,
         entries: &mut [Entry],
@@ -190,6 +208,10 @@ impl Relay {
         at_once: usize,
     ) -> Result<(), StoreError> {
         self.wake().await?;
+        if entries.iter().all(|entry| entry.stored || entry.waits) {
+            // Nothing is to be stored now, which proves nothing.
+            return self.store.writable().await;
+        }
         self.store_entries(entries, counts, at_once).await
     }
 

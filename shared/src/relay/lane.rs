@@ -20,6 +20,9 @@ const SHORT: Duration = Duration::from_millis(200);
 /// How long a door goes on trying to write a call down: others wait behind it.
 const AT_A_DOOR: Duration = Duration::from_secs(2);
 
+/// How long a door tries to give back what it cannot use.
+const BRIEFLY: Duration = Duration::from_millis(300);
+
 /// Channels of one lane: a new client each dispatch, since after a thaw kept-alive connections are dead.
 type Channels = HashMap<String, Box<dyn Channel>>;
 
@@ -65,9 +68,11 @@ impl Relay {
         };
         let result = holder.run().await;
         if result.is_err() && !holder.kept {
-            // Best effort: the claim that came with a lost answer, and the lease; both end by themselves, but later.
-            if self.store.disown(&holder.token, holder.called).await.is_ok() {
-                drop(self.store.release(&holder.token).await);
+            // Best effort: the claim that came with a lost answer, and the lease; both end by themselves, but later. At a
+            // door others wait, alarms among them.
+            let store = if budget.poll.is_none() { self.store.within(BRIEFLY) } else { self.store.clone() };
+            if store.disown(&holder.token, holder.called).await.is_ok() {
+                drop(store.release(&holder.token).await);
             }
         }
         result.map(|()| holder.calls)

@@ -29,6 +29,8 @@ struct Memory {
     down: Option<Instant>,
     /// When it was last asked in vain.
     asked: Option<Instant>,
+    /// Somebody tries to connect to it.
+    connecting: bool,
     /// Rooms that are not to be spoken in before, as their provider asked.
     paused: HashMap<String, Instant>,
     /// When the next post of a room would come, were there no burst (GCRA).
@@ -90,6 +92,15 @@ impl Outage {
     /// It was asked in vain.
     pub(super) fn asked(&self) {
         self.memory().asked = Some(Instant::now());
+    }
+
+    /// Whether nobody tries to connect to it yet; the caller does now.
+    pub(super) fn begin_connecting(&self) -> bool {
+        !std::mem::replace(&mut self.memory().connecting, true)
+    }
+
+    pub(super) fn end_connecting(&self) {
+        self.memory().connecting = false;
     }
 
     /// The database is back; whether that is news.

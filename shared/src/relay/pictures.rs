@@ -1,6 +1,8 @@
 //! Pictures that lie elsewhere: fetched, and uploaded to where the chat can show them, before their message is begun.
 //! Beside the lanes, so that a silent server holds up no room but for the equals behind its message; an alarm waits for
 //! pictures only a moment, and whoever finds nobody at work on them goes on without.
+use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -43,6 +45,18 @@ const TRIES: i16 = 3;
 /// Between the first two tries of an upload that the provider could not take; doubled from then on.
 const UPLOAD_PAUSE: Duration = Duration::from_millis(500);
 
+/// What pictures are brought with, for one dispatch: after a thaw kept-alive connections are dead.
+struct Tools {
+    fetcher: Option<Fetcher>,
+    channels: HashMap<String, Box<dyn Channel>>,
+}
+
+impl Tools {
+    fn of(&self, channel: &str) -> Option<(&Fetcher, &dyn Channel)> {
+        self.fetcher.as_ref().zip(self.channels.get(channel).map(AsRef::as_ref))
+    }
+}
+
 impl Relay {
     /// Brings pictures while a budget that polls lasts. A door does not, since while it waited for a stranger's server an
     /// alarm would lie unaccepted; but where nobody has brought them, it ends the waiting. Whether it did.
@@ -53,6 +67,8 @@ impl Relay {
                 false
             });
         };
+        // Made for the first errand: most dispatches have none.
+        let tools = OnceLock::new();
         let mut running = FuturesUnordered::new();
         let finished = |done: Result<bool, StoreError>| match done {
             Ok(true) => drop(news.send(News::Ready)),
@@ -78,7 +94,7 @@ impl Relay {
             };
             match found {
                 Some(Ok((mark, errands))) => {
-                    running.extend(errands.into_iter().map(|errands| self.run_errands(errands, mark, true)));
+                    running.extend(errands.into_iter().map(|errands| self.run_errands(errands, mark, Some(&tools))));
                 }
                 Some(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "pictures wait"),
                 None => {}
@@ -108,7 +124,7 @@ impl Relay {
         let overdue = self.store.take_overdue_pictures(&budget.rooms, mark, alarms, others, margin).await?;
         let mut ready = false;
         for errands in self.together(overdue) {
-            ready |= self.run_errands(errands, mark, false).await?;
+            ready |= self.run_errands(errands, mark, None).await?;
         }
         Ok(ready)
     }
@@ -143,16 +159,22 @@ impl Relay {
         self.settings.media.patience.min(left).min(most)
     }
 
-    /// Brings the pictures of deliveries of one message and channel (or, without `fetch`, takes those that are there),
+    /// Brings the pictures of deliveries of one message and channel (or, without `tools`, takes those that are there),
     /// and makes their parts of what came of it.
-    async fn run_errands(&self, errands: Vec<Errand>, mark: Uuid, fetch: bool) -> Result<bool, StoreError> {
+    async fn run_errands(
+        &self,
+        errands: Vec<Errand>,
+        mark: Uuid,
+        tools: Option<&OnceLock<Tools>>,
+    ) -> Result<bool, StoreError> {
         let began = Instant::now();
         let Some(first) = errands.first() else { return Ok(false) };
         let Some(channel) = self.room(&first.room).map(|room| room.channel.as_str()) else { return Ok(false) };
         let Some(limits) = crate::channel::limits(channel) else { return Ok(false) };
-        let until = fetch.then(|| began + self.patience(&errands));
+        let until = began + self.patience(&errands);
+        let tools = tools.map(|tools| (tools.get_or_init(|| self.tools()), until));
         let media = match self.media_of(first) {
-            Some(media) => self.bring_all(first, &media, channel, until).await?,
+            Some(media) => self.bring_all(first, &media, channel, tools).await?,
             // How many there were is not known; that there were some must be said.
             None => vec![Medium::Missing(Missing::GaveUp)],
         };
@@ -163,6 +185,7 @@ impl Relay {
             let parts: Vec<Value> = compose(&said, self.dress_of(errand, room), limits).iter().map(part).collect();
             ready |= self.store.pictures_ready(errand.delivery, mark, &Value::Array(parts)).await?;
         }
+        let fetch = tools.is_some();
         let (duration_ms, rooms) = (super::lane::millis(began.elapsed()), errands.len());
         tracing::info!(uid = first.uid, media = media.len(), rooms, fetch, ready, duration_ms, "pictures brought");
         Ok(ready)
@@ -191,24 +214,24 @@ impl Relay {
         errand: &Errand,
         media: &[Media],
         channel: &str,
-        until: Option<Instant>,
+        tools: Option<(&Tools, Instant)>,
     ) -> Result<Vec<Medium>, StoreError> {
         let known = self.store.known_pictures(&errand.uid, channel).await?;
         let uploads = self.settings.groupme.access_token.is_some();
-        let tools = self.tools(channel);
+        let tools = tools.map(|(tools, until)| (tools.of(channel), until));
         let one = |(index, media): (usize, &Media)| {
             let n = i16::try_from(index + 1).unwrap_or(i16::MAX);
             let known = known.iter().find(|(at, _)| *at == n).map(|(_, url)| url.clone());
-            let (media, tools) = (media.clone(), tools.as_ref());
+            let media = media.clone();
             async move {
                 match (Medium::of(&media, uploads), known, tools) {
                     (Medium::Coming, Some(url), _) => Ok(Medium::There(url)),
                     (Medium::Coming, None, _) if errand.tries > TRIES => Ok(Medium::Missing(Missing::GaveUp)),
-                    (Medium::Coming, None, None) => Ok(Medium::Missing(Missing::Unavailable)),
-                    (Medium::Coming, None, Some((fetcher, channel))) => match until {
-                        Some(until) => self.bring_one(errand, n, &media.url, fetcher, channel.as_ref(), until).await,
-                        None => Ok(Medium::Missing(Missing::Silent)),
-                    },
+                    (Medium::Coming, None, None) => Ok(Medium::Missing(Missing::Silent)),
+                    (Medium::Coming, None, Some((None, _))) => Ok(Medium::Missing(Missing::Unavailable)),
+                    (Medium::Coming, None, Some((Some((fetcher, channel)), until))) => {
+                        self.bring_one(errand, n, &media.url, fetcher, channel, until).await
+                    }
                     (other, ..) => Ok(other),
                 }
             }
@@ -218,16 +241,20 @@ impl Relay {
         all.into_iter().collect()
     }
 
-    /// New clients for each errand: after a thaw kept-alive connections are dead.
-    fn tools(&self, channel: &str) -> Option<(Fetcher, Box<dyn Channel>)> {
-        let fetcher = Fetcher::new(&self.settings, self.names.clone());
-        match (fetcher, crate::channel::make(channel, &self.settings)) {
-            (Ok(fetcher), Ok(channel)) => Some((fetcher, channel)),
-            _ => {
-                tracing::error!("the HTTP client for pictures cannot be built");
-                None
+    /// Clients for the channels of all rooms. What cannot be built is said, and its pictures are missing.
+    fn tools(&self) -> Tools {
+        let fetcher = Fetcher::new(&self.settings, self.names.clone()).ok();
+        let make = |room: &Room| Some((room.channel.clone(), self.channel(room).ok()?));
+        let mut channels = HashMap::new();
+        for room in &self.settings.rooms {
+            if !channels.contains_key(&room.channel) {
+                channels.extend(make(room));
             }
         }
+        if fetcher.is_none() || self.settings.rooms.iter().any(|room| !channels.contains_key(&room.channel)) {
+            tracing::error!("the HTTP client for pictures cannot be built");
+        }
+        Tools { fetcher, channels }
     }
 
     async fn bring_one(

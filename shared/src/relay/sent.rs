@@ -86,22 +86,29 @@ impl Relay {
     /// Down is not failed: asked again on a new connection, unless none can be had.
     async fn store_one(&self, offer: &Offer, begun: bool, end: Option<Instant>) -> Result<Outcome, StoreError> {
         let known = self.outage.is_known();
+        if known && self.outage.was_asked() {
+            return Err(StoreError::Unavailable("it was down just now"));
+        }
         let limit = if known { WHILE_DOWN } else { AT_FIRST };
         let hasty = self.with_patience(limit);
         let mut stored = no_longer_than(limit + IN_ALL, hasty.accept_one(offer, begun)).await;
-        let lost = |error: &StoreError| error.may_pass() && !error.is_not_connected();
-        if stored.as_ref().is_err_and(lost) && self.with_patience(CONNECTING).store.connects().await {
+        if stored.as_ref().is_err_and(StoreError::is_doubtful)
+            && self.with_patience(if known { WHILE_DOWN } else { CONNECTING }).store.connects().await
+        {
             let limit = PATIENTLY[usize::from(!is_urgent(offer, &self.settings))];
             let limit = end.map_or(limit, |end| limit.min(end.saturating_duration_since(Instant::now())));
             stored = no_longer_than(limit, self.accept_one(offer, begun)).await;
         }
         match &stored {
             Ok(_) => drop(self.outage.over()),
-            Err(error) if !known => {
-                self.outage.found();
-                tracing::error!(error = error as &dyn std::error::Error, "the database is down");
+            Err(error) => {
+                self.outage.asked();
+                self.connect_meanwhile();
+                if !known {
+                    self.outage.found();
+                    tracing::error!(error = error as &dyn std::error::Error, "the database is down");
+                }
             }
-            Err(_) => {}
         }
         stored
     }

@@ -54,9 +54,10 @@ impl StoreError {
         matches!(self, Self::Unavailable(CLOSED | FAILED | SHUT_DOWN))
     }
 
-    /// Not even a connection could be had: nothing was sent.
-    pub(crate) fn is_not_connected(&self) -> bool {
-        matches!(self, Self::Unavailable(NOT_CONNECTED | NO_LOGIN))
+    /// It may have been done, or may yet be: not where no connection could be had, and nothing was sent, nor where the
+    /// database itself says that it cannot.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.may_pass() && !matches!(self, Self::Unavailable(NOT_CONNECTED | NO_LOGIN | NO_RESOURCES | READ_ONLY))
     }
 
     /// Whether the same statement may succeed later: the database was away or busy (class 40: it chose a victim).
@@ -70,6 +71,8 @@ const CLOSED: &str = "connection closed";
 const FAILED: &str = "connection failed";
 const SHUT_DOWN: &str = "shut down";
 const NOT_CONNECTED: &str = "no connection in time";
+const NO_RESOURCES: &str = "insufficient resources";
+const READ_ONLY: &str = "read only";
 const NO_LOGIN: &str = "it lets nobody in";
 
 impl From<tokio_postgres::Error> for StoreError {
@@ -81,11 +84,12 @@ impl From<tokio_postgres::Error> for StoreError {
         let code = db.code().code();
         match &code[..2] {
             "08" => Self::Unavailable("connection exception"),
-            "53" => Self::Unavailable("insufficient resources"),
+            "53" => Self::Unavailable(NO_RESOURCES),
             "57" if *db.code() == SqlState::QUERY_CANCELED => Self::Unavailable("timed out"),
             "57" => Self::Unavailable(SHUT_DOWN),
-            "58" => Self::Unavailable("system error"),
-            _ if *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable("read only"),
+            // Also what it has no word for, such as a file that may not grow.
+            "58" | "XX" => Self::Unavailable("system error"),
+            _ if *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(READ_ONLY),
             _ if *db.code() == SqlState::LOCK_NOT_AVAILABLE => Self::Unavailable("a lock was not given in time"),
             _ => Self::Refused {
                 code: code.to_owned(),
@@ -241,6 +245,13 @@ impl Store {
         }
     }
 
+    /// Has a connection ready for the next exchange, if one can be made.
+    pub(crate) async fn warm(&self) {
+        if let Ok(client) = self.client().await {
+            drop(Self::finish(client, Ok(())));
+        }
+    }
+
     /// Runs one exchange under the time limit.
     pub(crate) async fn limit<T>(
         &self,
@@ -309,7 +320,7 @@ impl Store {
         let rows = self.rows(WRITABLE, &[]).await?;
         let row = rows.first().ok_or(StoreError::Answer("a row"))?;
         match (row.try_get::<_, bool>(0)?, row.try_get::<_, bool>(1)?) {
-            (true, _) => Err(StoreError::Unavailable("read only")),
+            (true, _) => Err(StoreError::Unavailable(READ_ONLY)),
             (_, false) => Err(StoreError::Unavailable("not migrated")),
             _ => Ok(()),
         }

@@ -48,10 +48,14 @@ pub struct Brought<'a> {
     pub result: Result<&'a str, &'a str>,
 }
 
+/// What has waited too long is taken so many at a time, and of a room.
+const OVERDUE: i64 = 20;
+
 /// Leases deliveries whose pictures nobody brings, for `$4` seconds: the most urgent first, then the longest waiting;
 /// of each room only the first `$5`, those included that somebody is busy with, so that one room's pictures leave hands
 /// for the others'. A lease further away than we ever give one is left over from a clock that stepped back. What its
-/// producer has taken over is the sweep's.
+/// producer has taken over is the sweep's. Or, with `$6` and `$7`: those that have waited for longer, an alarm for `$6`
+/// seconds, others for `$7`, whoever brings their pictures: to make their parts of what there is.
 const TAKE: &str = "
 with t as materialized (select clock_timestamp() as now),
 x as materialized (
@@ -61,35 +65,16 @@ x as materialized (
     where h.room = r.room and h.awaits_media and h.state in ('queued', 'scheduled', 'held')
     order by h.prio desc, h.qseq limit $5) head
   join deliveries d on d.id = head.id
-  where d.awaits_media and d.state in ('queued', 'scheduled', 'held') and coalesce(d.deliver_by > t.now, true)
-    and d.expires_at > t.now
-    and (d.media_until is null or d.media_until <= t.now or d.media_until > t.now + make_interval(secs => $4::float8 + 60))
+  where d.awaits_media and d.state in ('queued', 'scheduled', 'held')
+    and case when $6::float8 is null
+             then coalesce(d.deliver_by > t.now, true) and d.expires_at > t.now
+                  and (d.media_until is null or d.media_until <= t.now
+                       or d.media_until > t.now + make_interval(secs => $4::float8 + 60))
+             else d.media_since <= t.now - make_interval(secs => case when d.prio = 2 then $6 else $7::float8 end) end
   order by d.prio desc, d.qseq limit $2 for no key update of d skip locked),
 d as (
   update deliveries d set media_until = t.now + make_interval(secs => $4), media_mark = $3, media_tries = d.media_tries + 1
   from x, t where d.id = x.id returning d.id, d.room, d.uid, d.prio, d.qseq, d.media_tries, d.deliver_by, d.expires_at)
-select d.id, d.room, d.uid, m.short_uid, m.source, coalesce(m.body, '') as body, m.media_sealed, d.media_tries,
-       d.prio = 2 as urgent, extract(epoch from least(d.deliver_by, d.expires_at) - t.now)::float8 as left
-from d join messages m using (uid), t order by d.prio desc, d.qseq";
-
-/// Leases deliveries of these rooms that have waited too long, whoever brings their pictures: an alarm for `$3` seconds,
-/// others for `$4`. A lease for `$5` seconds to make their parts of what there is.
-const TAKE_OVERDUE: &str = "
-with t as materialized (select clock_timestamp() as now),
-x as materialized (
-  select d.id from t, unnest($1::text[]) r(room)
-  cross join lateral (
-    select h.id from deliveries h
-    where h.room = r.room and h.awaits_media and h.state in ('queued', 'scheduled', 'held')
-    order by h.prio desc, h.qseq limit 20) head
-  join deliveries d on d.id = head.id
-  where d.awaits_media and d.state in ('queued', 'scheduled', 'held')
-    and d.media_since <= t.now - make_interval(secs => case when d.prio = 2 then $3::float8 else $4::float8 end)
-  order by d.prio desc, d.qseq limit 20 for no key update of d skip locked),
-d as (
-  update deliveries d set media_until = t.now + make_interval(secs => $5), media_mark = $2, media_tries = d.media_tries + 1
-  from x, t where d.id = x.id
-  returning d.id, d.room, d.uid, d.prio, d.qseq, d.media_tries, d.deliver_by, d.expires_at)
 select d.id, d.room, d.uid, m.short_uid, m.source, coalesce(m.body, '') as body, m.media_sealed, d.media_tries,
        d.prio = 2 as urgent, extract(epoch from least(d.deliver_by, d.expires_at) - t.now)::float8 as left
 from d join messages m using (uid), t order by d.prio desc, d.qseq";
@@ -137,7 +122,6 @@ from d0 where d.id = d0.id returning d.id";
 
 pub(super) const STATEMENTS: &[Statement] = &[
     ("take_pictures", TAKE),
-    ("take_overdue_pictures", TAKE_OVERDUE),
     ("awaited_pictures", AWAITED),
     ("note_picture", NOTE),
     ("known_pictures", KNOWN),
@@ -171,7 +155,8 @@ impl Store {
         lease: Duration,
         of_a_room: i64,
     ) -> Result<Vec<Errand>, StoreError> {
-        let rows = self.rows(TAKE, &[&rooms, &at_most, &mark, &lease.as_secs_f64(), &of_a_room]).await?;
+        let (lease, never) = (lease.as_secs_f64(), None::<f64>);
+        let rows = self.rows(TAKE, &[&rooms, &at_most, &mark, &lease, &of_a_room, &never, &never]).await?;
         rows.iter().map(errand).collect()
     }
 
@@ -191,8 +176,8 @@ impl Store {
         others: Duration,
         lease: Duration,
     ) -> Result<Vec<Errand>, StoreError> {
-        let (urgent, others, lease) = (urgent.as_secs_f64(), others.as_secs_f64(), lease.as_secs_f64());
-        let rows = self.rows(TAKE_OVERDUE, &[&rooms, &mark, &urgent, &others, &lease]).await?;
+        let (urgent, others, lease) = (Some(urgent.as_secs_f64()), Some(others.as_secs_f64()), lease.as_secs_f64());
+        let rows = self.rows(TAKE, &[&rooms, &OVERDUE, &mark, &lease, &OVERDUE, &urgent, &others]).await?;
         rows.iter().map(errand).collect()
     }
 

@@ -1,5 +1,5 @@
 //! Every property, asked of input that is made: what is known, changed a little; and JSON of the fields that are read.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 use std::fs;
 use std::path::Path;
 

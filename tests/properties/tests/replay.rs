@@ -1,5 +1,5 @@
 //! Everything in `events/`, and the corpus that lies beside the fuzzers: their first inputs, and whatever was found once.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

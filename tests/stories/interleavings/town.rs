@@ -262,7 +262,7 @@ impl Town {
         };
         let number = self.messages.iter().position(|message| message.uid == uid);
         // A message is the same each time it comes.
-        let mut chance = Chance::of(seed ^ number.unwrap_or(self.messages.len()) as u64 * 77);
+        let mut chance = Chance::of(seed ^ (number.unwrap_or(self.messages.len()) as u64 * 77));
         let mut rooms: Vec<Kind> = KINDS.into_iter().filter(|_| chance.within(0..3) == 0).collect();
         if rooms.is_empty() {
             rooms.push(chance.one_of(&KINDS));

@@ -20,6 +20,9 @@ const TIME: Duration = Duration::from_secs(6);
 
 const OVERLAP: Duration = Duration::from_secs(1);
 
+/// How long the chat takes for an answer.
+const ANSWER: Duration = Duration::from_millis(20);
+
 const PACE: (&str, Duration) = ("30ms", Duration::from_millis(30));
 
 /// Of producers that wait for an answer.
@@ -72,9 +75,11 @@ async fn round(seed: u64) -> Tally {
         story: "clocks",
         clocks,
         dispatchers: 2,
-        slow: Duration::from_millis(20),
+        slow: ANSWER,
         pace: PACE.0,
         patience: PATIENCE.0,
+        // After each batch the consumer posts for a second: what comes meanwhile must not wait for several of them.
+        batch: 100,
         ..Setup::default()
     };
     let works = Arc::new(Works::start(setup).await);
@@ -138,7 +143,7 @@ async fn round(seed: u64) -> Tally {
     if found != [wanted.as_str()] {
         tally.others.push(format!("{found:?} were withdrawn or expired instead of {wanted}"));
     }
-    tally.others.extend(works.too_fast(PACE.1));
+    tally.others.extend(works.too_fast(PACE.1, ANSWER).await);
     Arc::into_inner(works).unwrap().end().await;
     tally
 }

@@ -17,6 +17,9 @@ const AT_ONCE: usize = 10;
 /// Every other message is for one of so few rooms: there the pace binds.
 const BUSY: u64 = 3;
 
+/// How long the chat takes for an answer.
+const ANSWER: Duration = Duration::from_millis(15);
+
 const PACE: (&str, Duration) = ("60ms", Duration::from_millis(60));
 
 /// An accept beside others may take so long.
@@ -26,7 +29,7 @@ async fn round(seed: u64) -> Tally {
     let setup = Setup {
         story: "crowd",
         rooms: ROOMS,
-        slow: Duration::from_millis(15),
+        slow: ANSWER,
         dispatchers: 2,
         sends: AT_ONCE,
         pace: PACE.0,
@@ -47,7 +50,7 @@ async fn round(seed: u64) -> Tally {
     }
     let mut tally = works.reckon(&said, OVERLAP).await.tally("20 rooms", &works);
     tally.hits = works.crossed().await;
-    tally.others.extend(works.too_fast(PACE.1));
+    tally.others.extend(works.too_fast(PACE.1, ANSWER).await);
     Arc::into_inner(works).unwrap().end().await;
     tally
 }

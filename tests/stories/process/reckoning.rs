@@ -34,7 +34,15 @@ select d.id, d.uid, d.room, d.prio, d.qseq, d.state, extract(epoch from m.accept
        array(select a.attempt from api_calls a where a.delivery = p.delivery and a.part = p.n and a.operation = 'post'
                and a.outcome in ('posted', 'unknown') order by a.attempt), p.picture_url
 from messages m join deliveries d using (uid) join parts p on p.delivery = d.id
-where d.state not in ('withdrawn', 'expired') order by d.room, d.qseq, p.n";
+where d.state not in ('withdrawn', 'expired')
+  and not (p.state = 'waiting' and d.state = 'sent' and d.cause = 'its producer posted it')
+order by d.room, d.qseq, p.n";
+
+/// What was posted without the database, and whether it was taken in all the same.
+const DIRECT: &str = "
+select c.room, c.request->>'text', m.verdict = 'accepted'
+from api_calls c join messages m using (uid)
+where c.attempt is null and c.operation = 'post' and c.outcome in ('posted', 'unknown') order by c.at";
 
 /// Messages that were stored while a call for their room was in flight.
 const CROSSED: &str = "
@@ -42,12 +50,12 @@ select count(*)::text from messages m join deliveries d using (uid)
 where exists (select 1 from api_calls a where a.room = d.room and a.operation = 'post'
                 and m.accepted_at between a.at - make_interval(secs => a.latency_ms / 1000.0) and a.at)";
 
+/// How long the longest call for each room took.
+const LONGEST: &str = "select room, max(latency_ms) from api_calls where operation = 'post' group by room";
+
 /// An ordinary call takes a tenth of a second.
 const HITS: &str = "
 select count(*)::text from api_calls where operation = 'post' and (outcome = 'unknown' or latency_ms >= 1000)";
-
-/// The pace is kept by when calls begin; so long a request may be on its way on a busy machine.
-const TRANSIT: Duration = Duration::from_millis(20);
 
 /// What went wrong; nothing, if all lists are empty.
 #[derive(Default)]
@@ -161,10 +169,12 @@ impl Works {
         reckoning.complaints = self.sim.complaints().into_iter().filter(|c| c != cut_short).collect();
         let untold = self.untold();
         let mut lines: Vec<Vec<Line>> = (0..self.rooms).map(|number| self.sim.lines(&group(number))).collect();
+        let direct = self.drop_direct(&mut lines, &mut reckoning).await;
         if !self.readable {
             lines.iter_mut().for_each(|lines| reckoning.named += drop_named_repeats(lines, &untold));
         }
-        reckoning.words(said, &lines);
+        let shown: Vec<Vec<Line>> = lines.iter().zip(direct).map(|(lines, direct)| merged(lines, direct)).collect();
+        reckoning.words(said, &shown);
         for (number, lines) in lines.iter().enumerate() {
             let room: Vec<&Part> = parts.iter().filter(|part| part.room == super::works::room(number)).collect();
             reckoning.room(&room, lines, overlap);
@@ -202,6 +212,28 @@ impl Works {
         reckoning
     }
 
+    /// Takes out what was posted without the database, by its records: it has no parts. What is there once more because
+    /// it had been taken in all the same is the named window of such posts, and is no line any more.
+    async fn drop_direct(&self, lines: &mut [Vec<Line>], reckoning: &mut Reckoning) -> Vec<Vec<Line>> {
+        let rows = self.db().await.query(DIRECT, &[]).await.unwrap();
+        let mut direct = vec![Vec::new(); lines.len()];
+        for row in rows {
+            let (room, text, again): (String, String, bool) = (row.get(0), row.get(1), row.get(2));
+            for number in (0..lines.len()).filter(|&number| super::works::room(number) == room) {
+                let same = |line: &Line| line.text.as_deref().unwrap_or_default().trim() == text.trim();
+                // Without an answer it may be there or not.
+                let Some(at) = lines[number].iter().position(same) else { continue };
+                let line = lines[number].remove(at);
+                if again && lines[number].iter().any(same) {
+                    reckoning.named += 1;
+                } else {
+                    direct[number].push(line);
+                }
+            }
+        }
+        direct
+    }
+
     /// How many claims of each message were given up because it was too late to call, by the functions' logs.
     pub fn abandoned(&self) -> HashMap<String, usize> {
         let mut count = HashMap::new();
@@ -220,14 +252,22 @@ impl Works {
         self.column(CROSSED).await[0].parse().unwrap()
     }
 
-    /// Where posts of a room came faster than its pace, by the simulator's clock.
-    pub fn too_fast(&self, every: Duration) -> Vec<String> {
+    /// Where posts of a room came faster than its pace, by the simulator's clock. The pace is kept by when calls begin:
+    /// what a request needs to arrive, which is what its call took beyond the chat's own time, may bring it nearer to
+    /// the next one.
+    pub async fn too_fast(&self, every: Duration, answer: Duration) -> Vec<String> {
         let posts = self.sim.posts();
-        let check = |number: usize| {
+        let mut found = Vec::new();
+        for row in self.db().await.query(LONGEST, &[]).await.unwrap() {
+            let (name, longest): (String, i32) = (row.get(0), row.get(1));
+            let number: usize = name.trim_start_matches("room").parse().unwrap();
+            let longest = Duration::from_millis(u64::try_from(longest).unwrap() + 1);
             let early = groupme_sim::pace::early(&posts, &super::works::bot(number), every, BURST);
-            (early > TRANSIT).then(|| format!("{}: a post came {early:?} too early", super::works::room(number)))
-        };
-        (0..self.rooms).filter_map(check).collect()
+            if early > longest.saturating_sub(answer) {
+                found.push(format!("{name}: a post came {early:?} too early; the longest call took {longest:?}"));
+            }
+        }
+        found
     }
 
     /// The lines whose callbacks are over, and of none of which the functions said that they took it.
@@ -348,6 +388,13 @@ impl Part {
             self.uid, self.delivery, self.n, self.prio, self.qseq
         )
     }
+}
+
+/// Two parts of what a room shows, as it shows them.
+fn merged(lines: &[Line], more: Vec<Line>) -> Vec<Line> {
+    let mut all = [lines, &more].concat();
+    all.sort_by_key(|line| line.at);
+    all
 }
 
 /// When a line was shown, by the wall clock that the database has too.

@@ -56,6 +56,20 @@ impl Message {
         message
     }
 
+    /// The same as an alarm, or surely none.
+    pub fn urgent(self, urgent: bool) -> Self {
+        let priority = match self.priority {
+            _ if urgent => "urgent",
+            "urgent" => "normal",
+            other => other,
+        };
+        Self { priority, ..self }
+    }
+
+    pub fn priority(&self) -> &'static str {
+        self.priority
+    }
+
     /// The same, with a picture.
     pub fn with_picture(self, url: String) -> Self {
         Self { picture: Some(url), ..self }

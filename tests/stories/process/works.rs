@@ -59,6 +59,14 @@ pub struct Setup {
     pub patience: &'static str,
     /// Processes whose clocks are wrong, and by how many seconds.
     pub clocks: &'static [(&'static str, i64)],
+    /// How long one invocation of the consumer may take.
+    pub invocation: &'static str,
+    /// A migrated database on a server of the story's own.
+    pub database: Option<String>,
+    /// A broker of the story's own: its URL, and its management API.
+    pub broker: Option<(String, String)>,
+    /// The port by which the functions reach the broker, where that is not its own.
+    pub amqp_port: Option<u16>,
     /// The usual times, and the dispatcher invoked by the bridge each minute; else short times, and a dispatcher that is
     /// invoked as soon as it is free.
     pub usual: bool,
@@ -80,6 +88,10 @@ impl Default for Setup {
             pace: "5ms",
             patience: "15s",
             clocks: &[],
+            invocation: "3s",
+            database: None,
+            broker: None,
+            amqp_port: None,
             usual: false,
         }
     }
@@ -144,6 +156,8 @@ fn configuration(setup: &Setup, gallery: &Gallery) -> String {
 pub struct Works {
     pub sim: Sim,
     pub functions: Functions,
+    /// What the functions are told.
+    pub vars: BTreeMap<String, String>,
     pub vhost: Vhost,
     pub database_url: String,
     pub folder: PathBuf,
@@ -169,16 +183,33 @@ impl Works {
             callback_url: None,
         });
         let config = SimConfig { bots: bots.collect(), access_token: Some(MEMBER.into()), port: 0 };
+        let database = async {
+            match &setup.database {
+                Some(url) => url.clone(),
+                None => new_database().await,
+            }
+        };
+        let vhost = async {
+            match &setup.broker {
+                Some((url, api)) => Vhost::at(url, api).await,
+                None => Vhost::new().await,
+            }
+        };
         let (database_url, vhost, sim, emulator) =
-            tokio::join!(new_database(), Vhost::new(), Sim::start(config), Emulator::start(&folder, &ledger));
+            tokio::join!(database, vhost, Sim::start(config), Emulator::start(&folder, &ledger));
         let sim = sim.unwrap();
         let gallery = Gallery::open().await;
         for number in 0..setup.rooms {
             sim.set_callback_url(&bot(number), format!("{}/groupme/callback/{TOKEN}", emulator.url()));
         }
         sim.fault(Fault::always(What::Slow(setup.slow)));
+        let amqp = match setup.amqp_port {
+            Some(port) => vhost.url_by(port),
+            None => vhost.url(),
+        };
+        let vars = environment(&setup, &gallery, &database_url, &amqp, &sim);
         let launch = Launch {
-            environment: environment(&setup, &gallery, &database_url, &vhost.url(), &sim),
+            environment: vars.clone(),
             runtime: format!("{}/.rt", emulator.url()),
             folder: folder.clone(),
             ledger: Arc::clone(&ledger),
@@ -199,7 +230,7 @@ impl Works {
         let mut command = program(&PathBuf::from(required("TALKBACK_TEST_BIN")).join("bridge"));
         command
             .args(["--queue", talkback::broker::QUEUE, "--function", "rabbitmq-consumer", "--invoke", &emulator.url()])
-            .args(["--batch", &setup.batch.to_string(), "--window", "50ms", "--timeout", "3s"])
+            .args(["--batch", &setup.batch.to_string(), "--window", "50ms", "--timeout", setup.invocation])
             .args(if setup.usual { ["--tick", "dispatcher=60s"].as_slice() } else { &[] })
             .env("AMQP_URL", vhost.url());
         let bridge = start("bridge", command, &folder, &ledger);
@@ -209,6 +240,7 @@ impl Works {
         Self {
             sim,
             functions,
+            vars,
             vhost,
             database_url,
             folder,

@@ -26,6 +26,18 @@ pub const ATTACKS: &[Attack] = &[
     ),
     beside("clocks", "process::clocks::clocks_ten_minutes_apart_change_neither_pace_nor_order_nor_what_is_too_late"),
     beside("flood", "flood::an_alarm_is_next_after_the_current_message_though_ten_thousand_wait"),
+    beside(
+        "groupme-faults",
+        "groupme_faults::whatever_groupme_answers_or_does_not_nothing_is_lost_doubled_or_disordered",
+    ),
+    beside(
+        "groupme-callbacks",
+        "groupme_faults::where_only_callbacks_tell_whatever_groupme_does_nothing_else_is_doubled",
+    ),
+    beside(
+        "groupme-wrong-room",
+        "groupme_faults::a_room_that_groupme_does_not_know_is_left_alone_and_said_and_resumes_whole",
+    ),
     beside("poison", "poison::a_thousand_poisoned_messages_harm_only_themselves"),
 ];
 

@@ -41,6 +41,8 @@ pub(super) struct Stage {
     pub(super) servers: Servers,
     /// The folder of what is kept.
     pub(super) dir: PathBuf,
+    /// Whether the logs of good rounds are kept, too.
+    pub(super) keeps: bool,
 }
 
 /// What a round found.
@@ -96,7 +98,7 @@ impl Stage {
             _ if !left.is_empty() => Some(format!("it left running: {}", left.join(", "))),
             _ => None,
         };
-        if fault.is_none() {
+        if fault.is_none() && !self.keeps {
             fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
         }
         Ok(Some(Found { figures: figures.unwrap_or_else(|| json!({})), fault, took, output }))

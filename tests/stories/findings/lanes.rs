@@ -1,0 +1,259 @@
+//! Findings about lanes and their turn that no other story shows.
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use talkback::amqp_event::read_event;
+use talkback::relay::Relay;
+use talkback::relay::dispatch::Budget;
+use talkback::store::lanes::{CallReport, Claim, Claimed, Outcome};
+use tokio::time::Instant;
+
+use crate::lanes::message;
+use crate::rules::sources;
+use crate::station::{Setup, Station, two_rooms, usual_rooms};
+
+async fn accept(relay: &Relay, messages: &[Value]) {
+    let records = read_event(&Station::batch(messages)).unwrap();
+    relay.take_in(records, jiff::Timestamp::now()).await.unwrap();
+}
+
+fn report(claimed: &Claimed, outcome: Outcome) -> CallReport<'_> {
+    CallReport {
+        claimed,
+        channel: "groupme",
+        outcome,
+        status: None,
+        latency: Duration::ZERO,
+        request: json!({}),
+        response: None,
+        error: None,
+        pause: Duration::ZERO,
+        room_fingerprint: Vec::new(),
+    }
+}
+
+/// Takes lanes and "posts" until none may go, as a holder does, and does not look again later.
+async fn drain(relay: &Relay, token: &str) {
+    let (rooms, lanes) = (relay.room_names(), &relay.settings.lanes);
+    while let Some((_, mut claim)) = relay.store.take(token, &rooms, lanes).await.unwrap() {
+        while let Claim::Post(claimed) = claim {
+            let report = report(&claimed, Outcome::Posted);
+            (_, claim) = relay.store.record_and_claim(token, &report, lanes).await.unwrap();
+        }
+    }
+    relay.store.release(token).await.unwrap();
+}
+
+async fn claimed(relay: &Relay, token: &str) -> Claimed {
+    match relay.store.take(token, &relay.room_names(), &relay.settings.lanes).await.unwrap() {
+        Some((_, Claim::Post(claimed))) => claimed,
+        _ => panic!("nothing may go"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_while_a_lane_is_let_go_is_found_though_nobody_looks_again_later() {
+    let setup = Setup { rooms: usual_rooms("1ms", 1000), callbacks: false, ..Setup::default() };
+    let station = Station::with(setup).await;
+    let (holder, door) = (station.relay("dispatcher"), station.relay("send"));
+    let db = station.db().await;
+    let waits = db.prepare("select count(*) from deliveries where state in ('queued', 'sending')").await.unwrap();
+    for round in 0..150 {
+        accept(&holder, &[message("before")]).await;
+        let newcomer = async {
+            accept(&door, &[message("meanwhile")]).await;
+            drain(&door, "door").await;
+        };
+        tokio::join!(drain(&holder, "holder"), newcomer);
+        let waiting: i64 = db.query_one(&waits, &[]).await.unwrap().get(0);
+        assert_eq!(waiting, 0, "round {round}: forgotten");
+    }
+    station.end().await;
+}
+
+/// A delivery of another accept, for the same room.
+const OPEN: &str = "
+begin;
+with m as (insert into messages select r.* from messages m, jsonb_populate_record(m, '{\"uid\": \"open\"}') r returning uid)
+insert into deliveries (uid, room, prio, qseq, state, cause, parts, age, expires_at)
+select m.uid, d.room, 2, nextval('queue_seq'), 'queued', 'accepted', 1, d.age, d.expires_at from m, deliveries d";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_accept_that_has_not_committed_keeps_nobody_from_the_room() {
+    let station = Station::open().await;
+    let relay = station.relay("tests");
+    accept(&relay, &[message("a")]).await;
+    let other = station.db().await;
+    other.batch_execute(OPEN).await.unwrap();
+    let part = claimed(&relay, "holder").await;
+    assert_eq!((part.part, part.attempt), (1, 1));
+    other.batch_execute("rollback").await.unwrap();
+    station.end().await;
+}
+
+#[test]
+fn an_accept_touches_neither_lanes_nor_rooms() {
+    let statements = talkback::store::statements();
+    let (_, accept) = statements.iter().find(|(name, _)| *name == "accept").unwrap();
+    assert!(!accept.contains("lanes") && !accept.contains("rooms"), "{accept}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_its_turn_has_claimed_nothing() {
+    let setup = Setup { rooms: usual_rooms("60s", 1), callbacks: false, ..Setup::default() };
+    let station = Station::with(setup).await;
+    let relay = station.relay("tests");
+    accept(&relay, &[message("a"), message("b")]).await;
+    let first = claimed(&relay, "holder").await;
+    let report = report(&first, Outcome::Posted);
+    let (_, next) = relay.store.record_and_claim("holder", &report, &relay.settings.lanes).await.unwrap();
+    assert!(matches!(next, Claim::Wait(wait) if wait > Duration::from_secs(50)), "its turn is a minute away");
+    let parts = "select state || ' ' || attempt from parts order by delivery";
+    assert_eq!(station.column(parts).await, ["sent 1", "waiting 0"]);
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_proof_counts_also_while_a_later_attempt_is_in_the_air() {
+    let setup = Setup { rooms: usual_rooms("1ms", 1000), callbacks: false, ..Setup::default() };
+    let station = Station::with(setup).await;
+    let relay = station.relay("tests");
+    let lanes = &relay.settings.lanes;
+    accept(&relay, &[message("a")]).await;
+    let first = claimed(&relay, "frozen").await;
+    let db = station.db().await;
+    db.batch_execute(
+        "update lanes set lease_until = 'epoch'; update deliveries set blocked_until = 'epoch';
+         update parts set claimed_at = claimed_at - interval '1 h'",
+    )
+    .await
+    .unwrap();
+    // Nothing can tell: it is to be posted again.
+    let Some((_, Claim::Settled { how, .. })) = relay.store.take("next", &relay.room_names(), lanes).await.unwrap()
+    else {
+        panic!("not judged")
+    };
+    assert_eq!(how, "absent");
+    let Claim::Post(_) = relay.store.claim("next", lanes, None).await.unwrap() else { panic!("not claimed again") };
+    // Then the first caller thaws, and has been answered; the next one comes too late for its call.
+    relay.store.record_and_release("frozen", &report(&first, Outcome::Posted), lanes).await.unwrap();
+    relay.store.disown("next", None).await.unwrap();
+    assert_eq!(station.column("select state from deliveries").await, ["sent"]);
+    assert!(!matches!(relay.store.claim("next", lanes, None).await.unwrap(), Claim::Post(_)), "posted once more");
+    let rows = "select attempt || ' ' || outcome from api_calls where operation = 'post' order by attempt";
+    assert_eq!(station.column(rows).await, ["1 posted", "2 unknown"]);
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_with_a_backlog_lets_another_in_after_ten_parts() {
+    let station = Station::with(two_rooms()).await;
+    let relay = station.relay("dispatcher");
+    let to = |room: &str| Station::message("source.standard", &json!({ "body": "a", "rooms": [room], "uid": uid() }));
+    let backlog: Vec<Value> = (0..30).map(|_| to("staff")).collect();
+    accept(&relay, &backlog).await;
+    accept(&relay, &[to("tech")]).await;
+    let end = Instant::now() + Duration::from_secs(30);
+    // One lane at a time: who has it must let go of it.
+    let budget = Budget { until: end, end, rooms: relay.room_names(), lanes: 1, poll: None };
+    relay.dispatch(&budget).await.unwrap();
+    let rooms = station.column("select room from api_calls where operation = 'post' order by id").await;
+    let before = rooms.iter().position(|room| room == "tech");
+    assert!(before.is_some_and(|before| before <= 10), "{rooms:?}");
+    station.end().await;
+}
+
+fn uid() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_consumer_leaves_a_backlog_to_the_dispatcher() {
+    let station = Station::with(Setup { rooms: usual_rooms("60s", 2), ..Setup::default() }).await;
+    let batch: Vec<Value> = (0..9).map(|n| message(&format!("{n}"))).collect();
+    // The backlog lasts for minutes; it is back, and could take an alarm.
+    station.consume(&batch).await;
+    let waiting = station.column("select count(*)::text from deliveries where state = 'queued'").await;
+    assert_eq!(waiting, ["7"]);
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_left_over_from_a_clock_that_stepped_back_is_free() {
+    let station = Station::open().await;
+    let later = "clock_timestamp() + interval '1 day'";
+    let left = format!("update lanes set token = 'gone', lease_until = {later}, tat = {later}, paused_until = {later}");
+    station.db().await.batch_execute(&left).await.unwrap();
+    station.consume(&[message("a")]).await;
+    station.lines(1).await;
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tables_that_change_all_the_time_are_kept_small() {
+    let station = Station::open().await;
+    for table in ["lanes", "deliveries", "parts"] {
+        let options = format!("select array_to_string(reloptions, ' ') from pg_class where oid = '{table}'::regclass");
+        let options = station.column(&options).await.concat();
+        assert!(
+            options.contains("fillfactor=") && options.contains("autovacuum_vacuum_threshold="),
+            "{table}: {options}"
+        );
+    }
+    // An update of a lane changes no index, so that it needs no room in one.
+    let indexes = "select indexname::text from pg_indexes where tablename = 'lanes'";
+    assert_eq!(station.column(indexes).await, ["lanes_pkey"]);
+    // A statement or a transaction that somebody forgot ends by itself.
+    let connection = station.relay("tests").store.connection().await.unwrap();
+    for limit in ["statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout"] {
+        let shown: String = connection.query_one(&format!("show {limit}"), &[]).await.unwrap().get(0);
+        assert_ne!(shown, "0", "{limit}");
+    }
+    drop(connection);
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_was_ended_for_a_deadlock_is_done_again() {
+    let station = Station::open().await;
+    let relay = station.relay("tests");
+    accept(&relay, &[message("a")]).await;
+    let waits =
+        "select count(*)::text from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    let mut other = station.db().await;
+    // Who waits longest is ended. Should a busy machine make that the other one, it is tried again.
+    for _ in 0..5 {
+        let locks = other.transaction().await.unwrap();
+        locks
+            .batch_execute("set local deadlock_timeout = '2s'; select 1 from deliveries for no key update")
+            .await
+            .unwrap();
+        let taking = {
+            let relay = relay.clone();
+            tokio::spawn(async move { relay.store.take("holder", &relay.room_names(), &relay.settings.lanes).await })
+        };
+        station.until(waits, &["1"]).await;
+        let locked = locks.batch_execute("select 1 from lanes for no key update").await;
+        let ended = if locked.is_ok() { locks.commit().await } else { locks.rollback().await };
+        ended.unwrap();
+        let taken = taking.await.unwrap().unwrap();
+        if locked.is_ok() {
+            assert!(matches!(taken, Some((_, Claim::Post(_)))), "it was told of the deadlock, and gave up");
+            return station.end().await;
+        }
+        relay.store.disown("holder", None).await.unwrap();
+        relay.store.release("holder").await.unwrap();
+    }
+    panic!("five times it was not the one that was ended");
+}
+
+#[test]
+fn no_uid_of_ours_is_made_from_the_time() {
+    let made = sources().into_iter().filter(|(path, text)| {
+        let ours = path.starts_with("shared/src") || path.starts_with("functions");
+        ours && ["new_v1(", "now_v1(", "new_v6(", "now_v6(", "new_v7(", "now_v7("]
+            .iter()
+            .any(|made| text.contains(made))
+    });
+    assert_eq!(made.map(|(path, _)| path).collect::<Vec<_>>(), Vec::<std::path::PathBuf>::new());
+}
