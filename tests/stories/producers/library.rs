@@ -44,7 +44,7 @@ async fn what_talkback_has_or_refuses_is_never_taken_over() {
     for (reply, wanted) in [
         (example("producer-reply-taken"), talkback(false, false)),
         (example("producer-reply-success"), talkback(true, false)),
-        (json!({ "status": "success", "message_id": "", "reason": "banned" }), talkback(true, true)),
+        (json!({ "body": { "status": "success", "message_id": "", "reason": "banned" } }), talkback(true, true)),
         (example("producer-reply-failure"), Outcome::Refused { reason: "blocked".to_owned() }),
     ] {
         assert_eq!(answered(&desk, &producer, &message("Signal lost."), reply["body"].clone()).await, wanted);
