@@ -74,43 +74,6 @@ pub const ATTACKS: &[Attack] = &[
         "both-down",
         "process::away::both::with_postgres_and_rabbitmq_away_alarms_by_http_go_out_and_the_rest_comes_afterwards",
     ),
-    beside("poison", "poison::a_thousand_poisoned_messages_harm_only_themselves"),
-    beside(
-        "postgres-killed",
-        "process::away::postgres::with_postgres_killed_and_started_again_nothing_is_lost_and_alarms_are_seen_at_once",
-    ),
-    beside(
-        "postgres-frozen",
-        "process::away::postgres::with_postgres_frozen_nothing_is_lost_and_alarms_are_seen_at_once",
-    ),
-    beside(
-        "postgres-read-only",
-        "process::away::postgres::with_postgres_read_only_nothing_is_lost_and_alarms_are_seen_at_once",
-    ),
-    beside(
-        "postgres-full",
-        "process::away::postgres::with_postgres_on_a_full_disk_nothing_is_lost_and_alarms_are_seen_at_once",
-    ),
-    beside(
-        "rabbitmq-killed",
-        "process::away::rabbitmq::with_rabbitmq_killed_and_started_again_nothing_is_lost_and_senders_do_not_notice",
-    ),
-    beside(
-        "rabbitmq-frozen",
-        "process::away::rabbitmq::with_rabbitmq_frozen_nothing_is_lost_and_senders_do_not_notice",
-    ),
-    beside(
-        "rabbitmq-closed",
-        "process::away::rabbitmq::with_connections_closed_by_rabbitmq_nothing_is_lost_and_senders_do_not_notice",
-    ),
-    beside(
-        "rabbitmq-unconfirmed",
-        "process::away::rabbitmq::with_publishes_unconfirmed_while_postgres_is_away_nothing_is_lost",
-    ),
-    beside(
-        "both-down",
-        "process::away::both::with_postgres_and_rabbitmq_away_alarms_by_http_go_out_and_the_rest_comes_afterwards",
-    ),
     beside(
         "producers",
         "producers::orders::in_every_order_of_original_record_and_reply_a_message_is_seen_once_and_recorded_once",
@@ -120,6 +83,7 @@ pub const ATTACKS: &[Attack] = &[
         "producers::processes::programs_that_are_killed_beside_functions_that_stop_say_everything_once",
     ),
     beside("interleavings", "interleavings::in_whatever_order_things_happen_nothing_is_lost_doubled_or_stuck"),
+    beside("poison", "poison::a_thousand_poisoned_messages_harm_only_themselves"),
 ];
 
 /// One that others may run beside.
