@@ -5,7 +5,7 @@ mod consumer;
 mod doors;
 mod kinds;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use talkback::store::Store;
@@ -28,6 +28,7 @@ pub enum Outage {
 
 /// A Postgres of a story's own.
 pub struct Diary {
+    folder: PathBuf,
     postgres: Option<Postgres>,
     url: String,
 }
@@ -37,16 +38,17 @@ impl Diary {
     pub async fn open(story: &str) -> Self {
         talkback::tls::install_ring();
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("outages").join(story);
+        let at = folder.clone();
         let postgres = spawn_blocking(move || {
-            drop(std::fs::remove_dir_all(&folder));
-            std::fs::create_dir_all(&folder).unwrap();
-            Postgres::start(&folder.join("postgres"), PostgresOptions::default()).unwrap()
+            drop(std::fs::remove_dir_all(&at));
+            std::fs::create_dir_all(&at).unwrap();
+            Postgres::start(&at.join("postgres"), PostgresOptions::default()).unwrap()
         });
         let postgres = postgres.await.unwrap();
         let url = postgres.url();
         let store = Store::new(&url.clone().into(), None, Duration::from_secs(30), 1).unwrap();
         store.migrate().await.unwrap();
-        Self { postgres: Some(postgres), url }
+        Self { folder, postgres: Some(postgres), url }
     }
 
     /// Rooms and routes of a station that writes into this one; what could not be stored comes back after a second.
@@ -79,5 +81,15 @@ impl Diary {
             postgres
         });
         self.postgres = Some(back.await.unwrap());
+    }
+}
+
+impl Drop for Diary {
+    /// A cluster is large: only what a story that failed leaves is of use to anybody.
+    fn drop(&mut self) {
+        drop(self.postgres.take());
+        if !std::thread::panicking() {
+            drop(std::fs::remove_dir_all(&self.folder));
+        }
     }
 }

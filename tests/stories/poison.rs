@@ -29,6 +29,14 @@ select ((select count(*) from messages) + (select count(*) from rejected)
         + (select count(*) from api_calls a where a.outcome = 'recorded'
              and not exists (select 1 from messages m where m.uid = a.uid)))::text";
 
+/// The newest of them, in words.
+const NEW: &str = "
+select what from (
+  select accepted_at as at, concat_ws(' ', 'message', verdict, source, given_uid) as what from messages
+  union all select at, concat_ws(' ', 'rejected', reason, source, detail) from rejected
+  union all select at, concat_ws(' ', 'recorded', operation, uid) from api_calls where outcome = 'recorded') rows
+order by at desc";
+
 /// The uid in the one event whose body is written out as text.
 const FIXED_UID: &str = "000000b3-5f0e-4c1b-9a43-6d2f8c7e1b0a";
 
@@ -198,6 +206,8 @@ async fn round(seed: u64) -> Tally {
         tally.hits += if struck { batch.len() } else { 0 };
         let rows = wire.column(ROWS).await[0].parse::<usize>().unwrap() - before;
         if rows != batch.len() {
+            let new = format!("{NEW} limit {}", rows + 1);
+            tally.others.push(wire.column(&new).await.join("\n"));
             tally.others.push(format!(
                 "{} in a batch, {rows} rows, {told}: {}",
                 batch.len(),

@@ -54,15 +54,18 @@ impl Vhost {
         format!("{user}@127.0.0.1:{port}/{vhost}")
     }
 
-    /// Closes all connections to the virtual host from the broker's side; how many there were.
-    pub async fn close_all(&self) -> usize {
-        let all: Vec<Value> =
-            match self.client.get(format!("{}/vhosts/{}/connections", self.api, self.name)).send().await {
-                Ok(answer) => answer.json().await.unwrap_or_default(),
-                Err(_) => return 0,
-            };
+    /// The connections to the virtual host that the broker's management knows of; it learns of them with a delay.
+    pub async fn connections(&self) -> Vec<String> {
+        let asked = self.client.get(format!("{}/vhosts/{}/connections", self.api, self.name)).send().await;
+        let Ok(answer) = asked else { return Vec::new() };
+        let all: Vec<Value> = answer.json().await.unwrap_or_default();
+        all.iter().filter_map(|connection| connection["name"].as_str()).map(str::to_owned).collect()
+    }
+
+    /// Closes connections from the broker's side; how many were there.
+    pub async fn close(&self, names: &[String]) -> usize {
         let mut closed = 0;
-        for name in all.iter().filter_map(|connection| connection["name"].as_str()) {
+        for name in names {
             let mut url = reqwest::Url::parse(&format!("{}/connections", self.api)).unwrap();
             url.path_segments_mut().unwrap().push(name);
             let gone = self.client.delete(url).header("x-reason", "the story wants it").send().await;

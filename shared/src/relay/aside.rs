@@ -51,7 +51,7 @@ const TELLING: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_millis(200);
 
 /// What is missing of what was put aside is waited for this much longer than its way takes.
-const RECOVERY: Duration = Duration::from_secs(3);
+const RECOVERY: Duration = Duration::from_secs(10);
 
 /// Where the record of a post belongs.
 const RECORD_KEY: &str = "source.groupme.msg";

@@ -38,12 +38,6 @@ where d.state not in ('withdrawn', 'expired')
   and not (p.state = 'waiting' and d.state = 'sent' and d.cause = 'its producer posted it')
 order by d.room, d.qseq, p.n";
 
-/// What was posted without the database, and whether it was taken in all the same.
-const DIRECT: &str = "
-select c.room, c.request->>'text', m.verdict = 'accepted'
-from api_calls c join messages m using (uid)
-where c.attempt is null and c.operation = 'post' and c.outcome in ('posted', 'unknown') order by c.at";
-
 /// Messages that were stored while a call for their room was in flight.
 const CROSSED: &str = "
 select count(*)::text from messages m join deliveries d using (uid)
@@ -52,6 +46,12 @@ where exists (select 1 from api_calls a where a.room = d.room and a.operation = 
 
 /// How long the longest call for each room took.
 const LONGEST: &str = "select room, max(latency_ms) from api_calls where operation = 'post' group by room";
+
+/// What was posted without the database, and whether it was taken in all the same.
+const DIRECT: &str = "
+select c.room, c.request->>'text', m.verdict = 'accepted'
+from api_calls c join messages m using (uid)
+where c.attempt is null and c.operation = 'post' and c.outcome in ('posted', 'unknown') order by c.at";
 
 /// An ordinary call takes a tenth of a second.
 const HITS: &str = "

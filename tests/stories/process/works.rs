@@ -49,6 +49,14 @@ pub struct Setup {
     pub batch: u16,
     /// How many processes of the dispatcher run.
     pub dispatchers: usize,
+    /// How long one invocation of the consumer may take.
+    pub invocation: &'static str,
+    /// A migrated database on a server of the story's own.
+    pub database: Option<String>,
+    /// A broker of the story's own: its URL, and its management API.
+    pub broker: Option<(String, String)>,
+    /// The port by which the functions reach the broker, where that is not its own.
+    pub amqp_port: Option<u16>,
     /// How many of the consumer.
     pub consumers: usize,
     /// How many of `send`.
@@ -59,14 +67,6 @@ pub struct Setup {
     pub patience: &'static str,
     /// Processes whose clocks are wrong, and by how many seconds.
     pub clocks: &'static [(&'static str, i64)],
-    /// How long one invocation of the consumer may take.
-    pub invocation: &'static str,
-    /// A migrated database on a server of the story's own.
-    pub database: Option<String>,
-    /// A broker of the story's own: its URL, and its management API.
-    pub broker: Option<(String, String)>,
-    /// The port by which the functions reach the broker, where that is not its own.
-    pub amqp_port: Option<u16>,
     /// The usual times, and the dispatcher invoked by the bridge each minute; else short times, and a dispatcher that is
     /// invoked as soon as it is free.
     pub usual: bool,
@@ -83,15 +83,15 @@ impl Default for Setup {
             vars: Vec::new(),
             batch: 5,
             dispatchers: 1,
+            invocation: "3s",
+            database: None,
+            broker: None,
+            amqp_port: None,
             consumers: 1,
             sends: 4,
             pace: "5ms",
             patience: "15s",
             clocks: &[],
-            invocation: "3s",
-            database: None,
-            broker: None,
-            amqp_port: None,
             usual: false,
         }
     }

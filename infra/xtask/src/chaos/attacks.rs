@@ -46,10 +46,51 @@ pub const ATTACKS: &[Attack] = &[
         "producers-processes",
         "producers::processes::programs_that_are_killed_beside_functions_that_stop_say_everything_once",
     ),
+    alone(
+        "postgres-killed",
+        "process::away::postgres::with_postgres_killed_and_started_again_nothing_is_lost_and_alarms_are_seen_at_once",
+    ),
+    alone(
+        "postgres-frozen",
+        "process::away::postgres::with_postgres_frozen_nothing_is_lost_and_alarms_are_seen_at_once",
+    ),
+    alone(
+        "postgres-full",
+        "process::away::postgres::with_postgres_on_a_full_disk_nothing_is_lost_and_alarms_are_seen_at_once",
+    ),
+    alone(
+        "postgres-read-only",
+        "process::away::postgres::with_postgres_read_only_nothing_is_lost_and_alarms_are_seen_at_once",
+    ),
+    beside(
+        "rabbitmq-killed",
+        "process::away::rabbitmq::with_rabbitmq_killed_and_started_again_nothing_is_lost_and_senders_do_not_notice",
+    ),
+    beside(
+        "rabbitmq-frozen",
+        "process::away::rabbitmq::with_rabbitmq_frozen_nothing_is_lost_and_senders_do_not_notice",
+    ),
+    beside(
+        "rabbitmq-closed",
+        "process::away::rabbitmq::with_connections_closed_by_rabbitmq_nothing_is_lost_and_senders_do_not_notice",
+    ),
+    alone(
+        "rabbitmq-unconfirmed",
+        "process::away::rabbitmq::with_publishes_unconfirmed_while_postgres_is_away_nothing_is_lost",
+    ),
+    alone(
+        "both-down",
+        "process::away::both::with_postgres_and_rabbitmq_away_alarms_by_http_go_out_and_the_rest_comes_afterwards",
+    ),
     beside("poison", "poison::a_thousand_poisoned_messages_harm_only_themselves"),
 ];
 
 /// One that others may run beside.
 const fn beside(name: &'static str, test: &'static str) -> Attack {
     Attack { name, test, alone: false }
+}
+
+/// One that measures how soon alarms are seen: nothing may run beside it.
+const fn alone(name: &'static str, test: &'static str) -> Attack {
+    Attack { name, test, alone: true }
 }
