@@ -108,7 +108,7 @@ impl Said {
 async fn trouble(works: &Works, chance: &mut Chance) {
     let begun = Instant::now();
     while begun.elapsed() < SAYING + Duration::from_secs(2) {
-        let long = Duration::from_millis(chance.within(1000..3500));
+        let long = Duration::from_millis(chance.within(500..3500));
         if chance.within(0..2) == 0 {
             let both = ["rabbitmq-consumer", "dispatcher"];
             both.iter().for_each(|function| works.functions.hold_down(function));
@@ -125,7 +125,7 @@ async fn trouble(works: &Works, chance: &mut Chance) {
                 works.functions.thaw(function, which);
             }
         }
-        sleep(Duration::from_millis(chance.within(300..1500))).await;
+        sleep(Duration::from_millis(chance.within(300..2500))).await;
     }
 }
 

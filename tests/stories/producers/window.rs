@@ -20,10 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_millis(400);
 
 /// How far apart the moments are at which Talkback takes a message in.
-const STEP: Duration = Duration::from_millis(75);
+const STEP: Duration = Duration::from_millis(100);
 
 /// From so long before `deliver_by` until after it.
-const MOMENTS: i32 = 9;
+const MOMENTS: i32 = 11;
 const AFTER: i32 = 2;
 
 fn bot(room: i32) -> String {
