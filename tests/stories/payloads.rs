@@ -62,7 +62,7 @@ const HANGING: [(&str, &str); 3] = [
     ("https://camera.example.org/now.jpg", "a.png"),
 ];
 
-const EVENTS: [(&str, Told); 35] = [
+const EVENTS: [(&str, Told); 37] = [
     (
         "emergency-alert",
         Shown(&["🔔 Required Weekly Test", "Where: Cumberland, ME", "Valid: Fri Nov 20, 12:00 to 12:30 EST"]),
@@ -85,6 +85,8 @@ const EVENTS: [(&str, Told); 35] = [
     ("not-an-object", Rejected("not_an_object")),
     ("not-json", Rejected("not_json")),
     ("producer-already-sent", ItsPost),
+    ("producer-original", Shown(&["The transmitter link is back."])),
+    ("producer-record", ItsPost),
     ("standard", Shown(&["The transmitter link is back."])),
     ("standard-all-fields", OnBoard("Everything a message can say.")),
     ("standard-bad-uid", Rejected("bad_uid")),
@@ -129,7 +131,11 @@ fn properties(event: &Value) -> BasicProperties {
     let Some(told) = event["headers"].as_object() else { return BasicProperties::default() };
     let mut headers = FieldTable::default();
     for (name, value) in told {
-        headers.insert(name.as_str().into(), AMQPValue::Boolean(value.as_bool().unwrap()));
+        let value = match value.as_str() {
+            Some(text) => AMQPValue::LongString(text.into()),
+            None => AMQPValue::Boolean(value.as_bool().unwrap()),
+        };
+        headers.insert(name.as_str().into(), value);
     }
     BasicProperties::default().with_delivery_mode(2).with_headers(headers)
 }

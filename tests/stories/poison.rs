@@ -23,11 +23,19 @@ const BY_BROKER: usize = 10;
 /// Messages of one batch, bad and good.
 const LARGEST: u64 = 40;
 
-/// A row each, whatever it was: a message, something rejected, or a producer's record of no message.
+/// A row each, whatever it was: a message, something rejected, or a producer's record of a call; a record of a message
+/// that nobody knew makes that one, too.
 const ROWS: &str = "
-select ((select count(*) from messages) + (select count(*) from rejected)
-        + (select count(*) from api_calls a where a.outcome = 'recorded'
-             and not exists (select 1 from messages m where m.uid = a.uid)))::text";
+select ((select count(*) from messages where verdict <> 'already_sent') + (select count(*) from rejected)
+        + (select count(*) from api_calls where outcome = 'recorded'))::text";
+
+/// The newest of them, in words.
+const NEW: &str = "
+select what from (
+  select accepted_at as at, concat_ws(' ', 'message', verdict, source, given_uid) as what from messages
+  union all select at, concat_ws(' ', 'rejected', reason, source, detail) from rejected
+  union all select at, concat_ws(' ', 'recorded', operation, uid) from api_calls where outcome = 'recorded') rows
+order by at desc";
 
 /// The uid in the one event whose body is written out as text.
 const FIXED_UID: &str = "000000b3-5f0e-4c1b-9a43-6d2f8c7e1b0a";
@@ -198,6 +206,8 @@ async fn round(seed: u64) -> Tally {
         tally.hits += if struck { batch.len() } else { 0 };
         let rows = wire.column(ROWS).await[0].parse::<usize>().unwrap() - before;
         if rows != batch.len() {
+            let new = format!("{NEW} limit {}", rows + 1);
+            tally.others.push(wire.column(&new).await.join("\n"));
             tally.others.push(format!(
                 "{} in a batch, {rows} rows, {told}: {}",
                 batch.len(),

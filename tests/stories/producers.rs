@@ -6,5 +6,4 @@ mod library;
 mod orders;
 mod processes;
 mod proxy;
-mod python;
 mod window;

@@ -6,8 +6,8 @@ use serde::Serialize;
 pub(crate) struct Figure {
     /// What was measured.
     pub(crate) figure: String,
-    /// How much; `None` where it could not be measured.
-    pub(crate) value: Option<f64>,
+    /// How much.
+    pub(crate) value: f64,
     /// Of what.
     pub(crate) unit: &'static str,
     /// What it is compared with.
@@ -64,7 +64,7 @@ impl Figure {
     pub(crate) fn new(figure: &str, unit: &'static str, value: f64, target: Target, full: bool) -> Self {
         Self {
             figure: figure.to_owned(),
-            value: Some(round(value)),
+            value: round(value),
             unit,
             peer: None,
             peer_value: None,
@@ -90,20 +90,6 @@ impl Figure {
             ratio: Some(round(ratio)),
             met: target.is_met(value, Some(ratio)).filter(|_| full),
             ..Self::new(figure, unit, value, target, full)
-        }
-    }
-
-    /// A row that could not be measured.
-    pub(crate) fn missing(figure: &str, unit: &'static str, target: Target) -> Self {
-        Self {
-            figure: figure.to_owned(),
-            value: None,
-            unit,
-            peer: None,
-            peer_value: None,
-            ratio: None,
-            target: target.words(unit),
-            met: None,
         }
     }
 }
@@ -133,20 +119,19 @@ pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
 
 /// The table as Markdown, each row as wide as it needs to be.
 pub(crate) fn markdown(figures: &[Figure]) -> String {
-    let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| value.to_string());
     let mut text =
         "| figure | Talkback | peer | | ratio | target | met |\n| --- | --- | --- | --- | --- | --- | --- |\n"
             .to_owned();
     for figure in figures {
         let met = figure.met.map_or("–", |met| if met { "yes" } else { "**no**" });
-        let value = figure.value.map_or("not measured".to_owned(), |value| format!("{value} {}", figure.unit));
         text += &format!(
-            "| {} | {} | {} | {} | {} | {} | {met} |\n",
+            "| {} | {} {} | {} | {} | {} | {} | {met} |\n",
             figure.figure,
-            value.trim_end(),
+            figure.value,
+            figure.unit,
             figure.peer.as_deref().unwrap_or(""),
             figure.peer_value.map_or(String::new(), |value| value.to_string()),
-            figure.ratio.map_or(String::new(), |ratio| number(Some(ratio))),
+            figure.ratio.map_or(String::new(), |ratio| ratio.to_string()),
             figure.target.as_deref().unwrap_or(""),
         );
     }
@@ -175,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_row_has_the_fields_that_readers_of_the_file_expect() {
-        let row = serde_json::to_value(Figure::missing("x", "s", Target::AtMost(5.0))).unwrap();
+        let row = serde_json::to_value(Figure::new("x", "s", 4.0, Target::AtMost(5.0), false)).unwrap();
         let mut names: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["figure", "met", "peer", "peer_value", "ratio", "target", "unit", "value"]);

@@ -47,6 +47,12 @@ impl Function {
         self.api.invoke(event, LIMIT).await.context(self.child.name().to_owned())
     }
 
+    /// Kills it.
+    pub(crate) fn kill(&self) {
+        // It may have ended by itself.
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), Signal::SIGKILL);
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> i32 {
         self.child.pid()

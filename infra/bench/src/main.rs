@@ -4,6 +4,7 @@ mod bench;
 mod figure;
 mod floor;
 mod function;
+mod invoke_api;
 mod machine;
 mod rows;
 mod runtime_api;
@@ -80,7 +81,7 @@ async fn measure(bench: &mut Bench, chosen: &[&str]) -> Result<Vec<Figure>> {
         let rows = rows.with_context(|| format!("the row {word}"))?;
         for row in &rows {
             let beside = row.peer_value.map_or(String::new(), |peer| format!(" beside {peer}"));
-            say(format!("    {}: {} {}{beside}", row.figure, row.value.unwrap_or(f64::NAN), row.unit));
+            say(format!("    {}: {} {}{beside}", row.figure, row.value, row.unit));
         }
         say(format!("  ok {word} ({:.1} s)", start.elapsed().as_secs_f64()));
         figures.extend(rows);

@@ -41,6 +41,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) rooms: usize,
     /// The pace of each, as the configuration has it. One of a microsecond is none.
     pub(crate) pace: &'a str,
+    /// The broker, where there is one.
+    pub(crate) amqp_url: Option<&'a str>,
 }
 
 /// No pace: nothing that is measured comes close to it.
@@ -69,6 +71,14 @@ impl Station {
         // The first dispatch has copied the rooms into the database by then.
         station.until("select count(*) = (select count(*) from rooms) and count(*) > 0 from lanes").await?;
         Ok(station)
+    }
+
+    /// Ends the functions, as if Talkback were not there.
+    pub(crate) fn stop(&self) {
+        self.minute.abort();
+        for function in [&self.consumer, &self.dispatcher] {
+            function.kill();
+        }
     }
 
     /// Waits until a query says true.
@@ -136,6 +146,7 @@ pub(crate) fn environment(bench: &Bench, plan: &Plan<'_>) -> Result<BTreeMap<Str
         ("TALKBACK_SEND_KEYS", format!("bench:{key}:bench|bench.*:urgent:rooms")),
         ("GROUPME_API_URL", bench.chat.api_url()),
         ("GROUPME_IMAGE_URL", bench.chat.image_url()),
+        ("AMQP_URL", plan.amqp_url.unwrap_or_default().to_owned()),
         ("RUST_LOG", "info".to_owned()),
     ];
     Ok(set.map(|(name, value)| (name.to_owned(), value)).into())
@@ -143,7 +154,9 @@ pub(crate) fn environment(bench: &Bench, plan: &Plan<'_>) -> Result<BTreeMap<Str
 
 /// So many rooms of the simulator, each with the source that goes there.
 fn configuration(rooms: usize, pace: &str) -> String {
-    let mut text = String::new();
+    let mut text =
+        "[[exchanges]]\nname = \"source_exchange\"\ntype = \"topic\"\npatterns = [\"source.#\"]\ndeclare = true\n"
+            .to_owned();
     for n in 0..rooms {
         let (bot, group) = (Bench::bot(n), Bench::group(n));
         text += &format!(

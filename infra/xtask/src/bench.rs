@@ -15,7 +15,8 @@ pub const USAGE: &str = "cargo xtask bench [--quick] [ROW…]";
 
 /// What is deployed, and what its start is compared with. Built apart from the bench: what that asks of the same crates
 /// would be compiled in, too.
-const DEPLOYED: [&str; 6] = ["send", "groupme-callback", "rabbitmq-consumer", "dispatcher", "migrate", "hello"];
+const DEPLOYED: [&str; 8] =
+    ["send", "groupme-callback", "rabbitmq-consumer", "dispatcher", "migrate", "hello", "bridge", "talkback-producer"];
 
 /// The one target whose programs are static with the toolchain that is there: Rust's own libraries for musl would have
 /// to be fetched.

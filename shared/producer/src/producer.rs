@@ -118,7 +118,9 @@ impl Producer {
             Err(error) => return Asked::Silent(Because::Broker(error), None, published),
         };
         let patience = self.settings.patience;
-        let mut deadline = begun + patience + margin(patience);
+        // The stamp is made before the confirm. Without one the broker may sit on it: then our own clock is what counts.
+        let since = if confirmed { Instant::now() } else { begun };
+        let mut deadline = since + patience + margin(patience);
         let mut has_overslept = false;
         loop {
             let reply = tokio::select! {

@@ -383,13 +383,14 @@ fn uid_of(delivery: &Delivery, key: Option<&RoutingKey>, fallback_uid: Uuid) -> 
     key.map_or_else(|| Uid::from_uuid(fallback_uid), |key| source::uid_of(key, fallback_uid, &delivery.body))
 }
 
-/// When the producer will post by itself: its patience counted from the stamp, since its clock may be wrong; its own
-/// word where it does not say when it published or nothing was stamped.
+/// When the producer will post by itself, at the earliest: by its own word, or its patience counted from the stamp where
+/// its clock is ahead of the broker's. A message that the broker, or the way to it, sat on is judged by the former: its
+/// producer's patience went on meanwhile. Whose clock is behind by more than its patience is told that it is its turn.
 fn deliver_by(delivery: &Delivery) -> Option<Timestamp> {
     let by = delivery.deliver_by()?;
     let published = delivery.timestamp.as_deref().and_then(amqp_event::read_moment);
-    match (published, delivery.stamp_time()) {
-        (Some(published), Some(stamped)) => stamped.checked_add(by.duration_since(published)).ok(),
-        _ => Some(by),
-    }
+    let by_stamp = published
+        .zip(delivery.stamp_time())
+        .and_then(|(published, stamped)| stamped.checked_add(by.duration_since(published)).ok());
+    Some(by_stamp.map_or(by, |by_stamp| by.min(by_stamp)))
 }

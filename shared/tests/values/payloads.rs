@@ -12,7 +12,7 @@ use talkback::source::{Reading, Unreadable, formats, key_from_body, read, uid_of
 use crate::events::{Event, FALLBACK, message, names, reading};
 
 /// Each payload and what it is: `message`, `record`, or the reason why it cannot be read.
-const EVENTS: [(&str, &str); 37] = [
+const EVENTS: [(&str, &str); 39] = [
     ("emergency-alert", "message"),
     ("emergency-alert-summer", "message"),
     ("emergency-alert-without-header", "message"),
@@ -26,6 +26,8 @@ const EVENTS: [(&str, &str); 37] = [
     ("not-an-object", "not_an_object"),
     ("not-json", "not_json"),
     ("producer-already-sent", "record"),
+    ("producer-original", "message"),
+    ("producer-record", "record"),
     ("standard", "message"),
     ("standard-all-fields", "message"),
     ("standard-bad-uid", "bad_uid"),

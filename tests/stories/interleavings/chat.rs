@@ -39,7 +39,8 @@ impl Town {
         self.arriving = later;
         let due: Vec<Arriving> = due;
         for arrival in due {
-            self.show(arrival.room, &arrival.claimed)?;
+            // When it came in time, however late it is looked at.
+            self.show(arrival.room, &arrival.claimed, arrival.read + SOON)?;
         }
         for at in 0..self.shown.len() {
             let line = &self.shown[at];
@@ -51,8 +52,7 @@ impl Town {
     }
 
     /// Shows a part in the room: not twice, where somebody can tell.
-    pub fn show(&mut self, room: Kind, claimed: &Claimed) -> Held {
-        let at = self.now();
+    pub fn show(&mut self, room: Kind, claimed: &Claimed, at: Moment) -> Held {
         self.note(format!("{room:?} shows {} part {}, attempt {}", claimed.uid, claimed.part, claimed.attempt));
         let part = self.parts.entry((claimed.delivery, claimed.part)).or_default();
         part.seen += 1;

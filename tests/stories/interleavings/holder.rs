@@ -204,7 +204,7 @@ impl Town {
         self.note(format!("{token} calls {} part {}: {outcome:?}", claimed.uid, claimed.part));
         self.posts.entry(room).or_default().push(now);
         match (outcome, chance.within(0..3)) {
-            (Outcome::Posted, _) | (Outcome::Unknown, 0) => self.show(room, &claimed)?,
+            (Outcome::Posted, _) | (Outcome::Unknown, 0) => self.show(room, &claimed, now)?,
             (Outcome::Unknown, 1) => self.arriving.push(Arriving { read: now, room, claimed: claimed.clone() }),
             _ => {}
         }

@@ -5,7 +5,7 @@ use talkback::delivery::DeliveryState;
 use tokio_postgres::{Client, Statement};
 
 use super::chat::kind;
-use super::town::{Held, Kind, Message, Part, Town};
+use super::town::{Call, Held, Kind, Message, Part, Town};
 use crate::storm::WRONG;
 
 /// Two parts in the air where only what is more urgent may overtake one that is not judged yet; a part in the air that
@@ -90,8 +90,9 @@ fn everything_has_ended_as_it_says(town: &Town, ended: &[Ended]) -> Held {
         let parts: Vec<Part> =
             (1..=delivery.parts).map(|n| town.parts.get(&(delivery.id, n)).cloned().unwrap_or_default()).collect();
         let told = |word| parts.iter().flat_map(|part| part.calls.values()).any(|call| call.told == Some(word));
-        let unsure =
-            |part: &Part| part.calls.values().any(|call| !call.disowned && matches!(call.told, None | Some("unknown")));
+        // Also where it was told late what became of it: then it had been judged already.
+        let doubtful = |call: &Call| !call.disowned && (call.late || matches!(call.told, None | Some("unknown")));
+        let unsure = |part: &Part| part.calls.values().any(doubtful);
         let seen = parts.iter().filter(|part| part.seen > 0).count();
         let right = match delivery.state.as_str() {
             "sent" | "confirmed" => seen == parts.len(),

@@ -3,15 +3,18 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use groupme_sim::Line;
 use lambda_runtime::{Context, LambdaEvent};
 use lapin::options::{BasicAckOptions, BasicGetOptions};
 use serde_json::{Value, json};
-use talkback::broker::{QUEUE, amazon};
+use talkback::broker::{Props, QUEUE, amazon};
 use talkback::compose::{Dress, Medium, Said, compose};
 use talkback::message::Uid;
 use talkback::relay::Relay;
 use talkback_producer::{Producer, Settings};
+use tokio::time::{Instant, interval};
 use uuid::Uuid;
 
 use crate::setup::usual_rooms;
@@ -19,6 +22,9 @@ use crate::station::{BOT, GROUP, MEMBER, PATIENCE, Setup, Station};
 use crate::vhost::Vhost;
 
 pub const SOURCE: &str = "source_exchange";
+
+/// A broker that is not there: nobody listens on the port of discard.
+pub const NOWHERE: &str = "amqp://a:b@127.0.0.1:9/x";
 
 pub struct Desk {
     pub station: Station,
@@ -48,15 +54,21 @@ pub fn folder(story: &str) -> PathBuf {
 
 impl Desk {
     pub async fn open(story: &str) -> Self {
+        let vars = vec![("GROUPME_ACCESS_TOKEN", MEMBER.to_owned())];
+        Self::with(story, Setup { rooms: usual_rooms("5ms", 5), vars, ..Setup::default() }).await
+    }
+
+    /// One with these rooms and bots.
+    pub async fn with(story: &str, setup: Setup) -> Self {
         let vhost = Vhost::new().await;
         let exchanges = format!(
             "[[exchanges]]\nname = \"{SOURCE}\"\ntype = \"topic\"\npatterns = [\"source.#\", \"notification.#\"]\n\
              declare = true\n"
         );
         let setup = Setup {
-            rooms: format!("{}\n{exchanges}", usual_rooms("5ms", 5)),
-            vars: vec![("AMQP_URL", vhost.url()), ("GROUPME_ACCESS_TOKEN", MEMBER.to_owned())],
-            ..Setup::default()
+            rooms: format!("{}\n{exchanges}", setup.rooms),
+            vars: [setup.vars, vec![("AMQP_URL", vhost.url())]].concat(),
+            ..setup
         };
         let station = Station::with(setup).await;
         let relay = station.relay("migrate");
@@ -98,27 +110,39 @@ impl Desk {
         Some(amazon::message(&message.delivery))
     }
 
-    /// Takes so many, which must come.
+    /// Takes so many originals, which must come.
     pub async fn take_all(&self, count: usize) -> Vec<Value> {
         let mut taken = Vec::new();
-        let end = tokio::time::Instant::now() + PATIENCE;
-        let mut look = tokio::time::interval(Duration::from_millis(20));
+        let end = Instant::now() + PATIENCE;
+        let mut look = interval(Duration::from_millis(20));
         while taken.len() < count {
             look.tick().await;
-            taken.extend(self.take().await);
-            assert!(tokio::time::Instant::now() < end, "{} of {count} messages came", taken.len());
+            taken.extend(self.take().await.filter(|form| !is_record(form)));
+            assert!(Instant::now() < end, "{} of {count} messages came", taken.len());
         }
         taken
     }
 
-    /// Hands a batch to a consumer.
+    /// Hands a batch to a consumer; one that it could not store comes again, as on Lambda.
     pub async fn consume(&self, relay: &Relay, forms: &[Value]) {
         let event = json!({ "eventSource": "aws:rmq", "rmqMessagesByQueue": { format!("{QUEUE}::/"): forms } });
-        rabbitmq_consumer::handle(relay, LambdaEvent::new(event, Context::default())).await.unwrap();
+        let end = Instant::now() + PATIENCE;
+        let taken_in = || rabbitmq_consumer::handle(relay, LambdaEvent::new(event.clone(), Context::default()));
+        while let Err(error) = taken_in().await {
+            assert!(Instant::now() < end, "{error:?}");
+        }
     }
 
     pub fn lines(&self) -> Vec<Line> {
         self.station.sim.lines(GROUP)
+    }
+
+    /// Answers a producer as Talkback would.
+    pub async fn reply(&self, form: &Value, reply: &Value) {
+        let asked = &form["basicProperties"];
+        let props = Props { correlation_id: asked["correlationId"].as_str().map(str::to_owned), ..Props::default() };
+        let queue = asked["replyTo"].as_str().unwrap();
+        self.vhost.broker.publish("", queue, reply.to_string().as_bytes(), &props, true).await.unwrap();
     }
 
     /// The files that lie in the spool.
@@ -128,7 +152,11 @@ impl Desk {
         files.map(|file| file.unwrap().path()).filter(is_message).collect()
     }
 
+    /// Ends it in order. A producer and Talkback may speak at the same moment; nothing else may be wrong with a call.
     pub async fn end(self) {
+        let both = "a post came while another of the same bot was in the air";
+        let complaints: Vec<String> = self.station.sim.take_complaints().into_iter().filter(|c| c != both).collect();
+        assert!(complaints.is_empty(), "{complaints:?}");
         let _ = self.connection.close(200, "bye".into()).await;
         self.station.end().await;
         self.vhost.broker.close().await;
@@ -145,12 +173,11 @@ pub fn texts(uid: Uuid, body: &str) -> Vec<String> {
     compose(&said, Dress::Classic, limits).into_iter().map(|draft| draft.text).collect()
 }
 
-/// The uid in a message as it came.
-pub fn uid_in(form: &Value) -> String {
-    use base64::Engine as _;
-    let body = base64::engine::general_purpose::STANDARD.decode(form["data"].as_str().unwrap()).unwrap();
-    let body: Value = serde_json::from_slice(&body).unwrap();
-    body["wbor_message_id"].as_str().unwrap().to_owned()
+/// The uid that a producer wrote into a message; what Talkback keeps on the broker for itself has none there.
+pub fn uid_in(form: &Value) -> Option<String> {
+    let body = STANDARD.decode(form["data"].as_str()?).ok()?;
+    let body: Value = serde_json::from_slice(&body).ok()?;
+    body["wbor_message_id"].as_str().map(str::to_owned)
 }
 
 /// Whether it is a record.

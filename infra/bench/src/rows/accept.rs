@@ -77,7 +77,7 @@ async fn parts(bench: &Bench, turns: &Turns) -> Result<Figure> {
 /// A relay of this process, whose database is behind that port.
 fn relay(bench: &Bench, database: &str, port: u16) -> Result<Relay> {
     let mut vars: HashMap<String, String> =
-        environment(bench, &Plan { database, rooms: 1, pace: OFF })?.into_iter().collect();
+        environment(bench, &Plan { database, rooms: 1, pace: OFF, amqp_url: None })?.into_iter().collect();
     let (real, near) = (format!(":{}/", bench.postgres.port()), format!(":{port}/"));
     let url = vars.get_mut("DATABASE_URL").context("no DATABASE_URL")?;
     *url = url.replace(&real, &near);

@@ -19,7 +19,7 @@ pub(crate) async fn rows(bench: &Bench) -> Result<Vec<Figure>> {
     for &size in sizes {
         let database = format!("grown_{size}");
         bench.database(&database)?;
-        let station = Station::start(bench, Plan { database: &database, rooms: 1, pace: OFF }).await?;
+        let station = Station::start(bench, Plan { database: &database, rooms: 1, pace: OFF, amqp_url: None }).await?;
         let start = Instant::now();
         fill(&station.database, size / ROWS_OF_A_MESSAGE).await?;
         say(format!("    {size} rows in {:.0} s", start.elapsed().as_secs_f64()));

@@ -17,7 +17,7 @@ pub(crate) async fn rows(bench: &Bench) -> Result<Vec<Figure>> {
     let seconds = bench.size(60, 8);
     let messages = seconds * 1000 / EVERY.as_millis() as usize + BURST;
     bench.database("paced")?;
-    let station = Station::start(bench, Plan { database: "paced", rooms: 1, pace: "500ms" }).await?;
+    let station = Station::start(bench, Plan { database: "paced", rooms: 1, pace: "500ms", amqp_url: None }).await?;
     let before = bench.chat.post_count();
     for event in events(messages, 1, BATCH) {
         station.consumer.invoke(event).await?;

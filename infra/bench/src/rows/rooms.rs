@@ -16,7 +16,7 @@ pub(crate) async fn row(bench: &mut Bench) -> Result<Figure> {
     for rooms in [1, 100] {
         let database = format!("cost_{rooms}");
         bench.database(&database)?;
-        let station = Station::start(bench, Plan { database: &database, rooms, pace: OFF }).await?;
+        let station = Station::start(bench, Plan { database: &database, rooms, pace: OFF, amqp_url: None }).await?;
         station.relay(bench, events(BATCH, rooms, BATCH), BATCH).await?;
         stations.push((rooms, station, Vec::new()));
     }

@@ -15,7 +15,7 @@ use crate::station::{KEY, OFF, Plan, Station, body, start};
 pub(crate) async fn rows(bench: &Bench) -> Result<Vec<Figure>> {
     let requests = bench.size(300, 40);
     bench.database("send")?;
-    let station = Station::start(bench, Plan { database: "send", rooms: 1, pace: OFF }).await?;
+    let station = Station::start(bench, Plan { database: "send", rooms: 1, pace: OFF, amqp_url: None }).await?;
     let send = start(bench, "send", "send", &station.environment).await?;
     let floor = Floor::new(bench, "send").await?;
     let (mut ours, mut bare) = (Vec::new(), Vec::new());

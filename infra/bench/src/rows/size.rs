@@ -12,7 +12,7 @@ const FUNCTIONS: [&str; 5] = ["send", "groupme-callback", "rabbitmq-consumer", "
 
 /// The consumer's start beside a function that says hello.
 pub(crate) async fn start(bench: &Bench) -> Result<Figure> {
-    let plan = Plan { database: "talkback", rooms: 1, pace: OFF };
+    let plan = Plan { database: "talkback", rooms: 1, pace: OFF, amqp_url: None };
     let (environment, nothing) = (environment(bench, &plan)?, std::collections::BTreeMap::new());
     let (ours, hello) = (bench.program("rabbitmq-consumer")?, bench.program("hello")?);
     let (mut taken, mut hellos) = (Vec::new(), Vec::new());
@@ -34,7 +34,7 @@ pub(crate) async fn start(bench: &Bench) -> Result<Figure> {
 pub(crate) async fn memory(bench: &Bench) -> Result<Figure> {
     let messages = bench.size(10_000, 1_000);
     bench.database("memory")?;
-    let station = Station::start(bench, Plan { database: "memory", rooms: 1, pace: OFF }).await?;
+    let station = Station::start(bench, Plan { database: "memory", rooms: 1, pace: OFF, amqp_url: None }).await?;
     station.relay(bench, events(messages, 1, BATCH), messages).await?;
     let resident = resident(station.consumer.pid())?.max(resident(station.dispatcher.pid())?);
     let figure = format!("resident memory after {messages} messages (the larger of consumer and dispatcher)");
