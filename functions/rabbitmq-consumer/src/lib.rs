@@ -32,7 +32,8 @@ pub async fn handle(relay: &Relay, event: LambdaEvent<Value>) -> Result<Value, C
     let end = end_of(event.context.deadline());
     let batch = read_event(&event.payload)?;
     let records = batch.len();
-    let received = relay.receive(batch, Timestamp::now(), end).await.map_err(ConsumerError::Store)?;
+    // Boxed: optimized, the compiler lays out what is nested in one future, and stops at so great a depth.
+    let received = Box::pin(relay.receive(batch, Timestamp::now(), end)).await.map_err(ConsumerError::Store)?;
     let (counts, posted, aside) = (received.counts, received.posted, received.aside);
     let (messages, settled, lines, rejected, ignored) =
         (counts.outcomes.len(), counts.records, counts.lines, counts.rejected, counts.ignored);

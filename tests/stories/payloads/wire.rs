@@ -170,12 +170,12 @@ impl Wire {
     }
 }
 
-/// The consumer, how many records it has taken in, and how often it was invoked.
-type Invoked = (Arc<RwLock<Relay>>, watch::Sender<u64>, Arc<AtomicU64>);
+/// The consumer, how many messages it has done with, and how often it was invoked.
+type Consumer = (Arc<RwLock<Relay>>, watch::Sender<u64>, Arc<AtomicU64>);
 
 /// One invocation, as the emulator has it.
 async fn invoked(
-    State((relay, count, invocations)): State<Invoked>,
+    State((relay, count, invocations)): State<Consumer>,
     Json(event): Json<Value>,
 ) -> (StatusCode, Json<Value>) {
     invocations.fetch_add(1, Ordering::Relaxed);

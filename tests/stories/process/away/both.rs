@@ -25,20 +25,19 @@ async fn with_postgres_and_rabbitmq_away_alarms_by_http_go_out_and_the_rest_come
         let kill_broker = ground.chance.within(0..2) == 0;
         let (one, other) = if kill_broker { ("killed", "frozen") } else { ("frozen", "killed") };
         ground.did += &format!("RabbitMQ {one}, Postgres {other}, ");
-        ground.strike_postgres(move |postgres| if kill_broker { postgres.freeze() } else { postgres.kill() }).await;
-        ground.strike_rabbitmq(move |rabbitmq| if kill_broker { rabbitmq.kill() } else { rabbitmq.freeze() }).await;
+        ground.with_postgres(move |postgres| if kill_broker { postgres.freeze() } else { postgres.kill() }).await;
+        ground.with_rabbitmq(move |rabbitmq| if kill_broker { rabbitmq.kill() } else { rabbitmq.freeze() }).await;
         let gone = Instant::now();
         ground.rest(50, 150).await;
         ground.say(15, AWAY.mul_f64(0.8), &[Door::Http]);
         sleep_until(gone + AWAY).await;
+        ground.back = Instant::now();
         let broker_first = ground.chance.within(0..2) == 0;
         if broker_first {
             come_back(&mut ground, kill_broker).await;
         }
         ground
-            .strike_postgres(
-                move |postgres| if kill_broker { postgres.thaw() } else { postgres.start_again().unwrap() },
-            )
+            .with_postgres(move |postgres| if kill_broker { postgres.thaw() } else { postgres.start_again().unwrap() })
             .await;
         if !broker_first {
             come_back(&mut ground, kill_broker).await;
@@ -55,7 +54,5 @@ async fn with_postgres_and_rabbitmq_away_alarms_by_http_go_out_and_the_rest_come
 }
 
 async fn come_back(ground: &mut Ground, killed: bool) {
-    ground
-        .strike_rabbitmq(move |rabbitmq| if killed { rabbitmq.start_again().unwrap() } else { rabbitmq.thaw() })
-        .await;
+    ground.with_rabbitmq(move |rabbitmq| if killed { rabbitmq.start_again().unwrap() } else { rabbitmq.thaw() }).await;
 }

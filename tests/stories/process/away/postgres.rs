@@ -30,6 +30,7 @@ async fn round(
     ground.rest(50, 150).await;
     ground.say(18, AWAY.mul_f64(0.8), &BOTH);
     tokio::time::sleep_until(gone + AWAY).await;
+    ground.back = Instant::now();
     come_back(&mut ground).await;
     let away = gone.elapsed();
     ground.say(6, Duration::from_secs(1), &[]);
@@ -61,16 +62,15 @@ fn out_of_order(ground: &Ground, said: &[Said]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_postgres_killed_and_started_again_nothing_is_lost_and_alarms_are_seen_at_once() {
-    let go = async |ground: &mut Ground| ground.strike_postgres(|postgres| postgres.kill()).await;
-    let come_back =
-        async |ground: &mut Ground| ground.strike_postgres(|postgres| postgres.start_again().unwrap()).await;
+    let go = async |ground: &mut Ground| ground.with_postgres(|postgres| postgres.kill()).await;
+    let come_back = async |ground: &mut Ground| ground.with_postgres(|postgres| postgres.start_again().unwrap()).await;
     attack("postgres-killed", &[21], async |seed| round("postgres-killed", seed, false, go, come_back).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_postgres_frozen_nothing_is_lost_and_alarms_are_seen_at_once() {
-    let go = async |ground: &mut Ground| ground.strike_postgres(|postgres| postgres.freeze()).await;
-    let come_back = async |ground: &mut Ground| ground.strike_postgres(|postgres| postgres.thaw()).await;
+    let go = async |ground: &mut Ground| ground.with_postgres(|postgres| postgres.freeze()).await;
+    let come_back = async |ground: &mut Ground| ground.with_postgres(|postgres| postgres.thaw()).await;
     attack("postgres-frozen", &[22], async |seed| round("postgres-frozen", seed, false, go, come_back).await).await;
 }
 

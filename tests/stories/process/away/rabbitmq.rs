@@ -30,12 +30,13 @@ async fn round(
     ground.rest(500, 1500).await;
     sleep_until(ground.opened + SETTLED).await;
     // Something is surely under way.
-    ground.say(3, Duration::from_millis(200), &[]);
+    ground.say(9, Duration::from_secs(1), &[]);
     ground.busy_broker().await;
     go(&mut ground).await;
     let gone = Instant::now();
     ground.say(15, AWAY.mul_f64(0.8), &[Door::Http]);
     sleep_until(gone + AWAY).await;
+    ground.back = Instant::now();
     come_back(&mut ground).await;
     let away = gone.elapsed();
     ground.say(6, Duration::from_secs(1), &[]);
@@ -58,17 +59,16 @@ fn own_broker() -> Own {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_rabbitmq_killed_and_started_again_nothing_is_lost_and_senders_do_not_notice() {
-    let go = async |ground: &mut Ground| ground.strike_rabbitmq(|rabbitmq| rabbitmq.kill()).await;
-    let come_back =
-        async |ground: &mut Ground| ground.strike_rabbitmq(|rabbitmq| rabbitmq.start_again().unwrap()).await;
+    let go = async |ground: &mut Ground| ground.with_rabbitmq(|rabbitmq| rabbitmq.kill()).await;
+    let come_back = async |ground: &mut Ground| ground.with_rabbitmq(|rabbitmq| rabbitmq.start_again().unwrap()).await;
     attack("rabbitmq-killed", &[31], async |seed| round("rabbitmq-killed", seed, own_broker(), go, come_back).await)
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_rabbitmq_frozen_nothing_is_lost_and_senders_do_not_notice() {
-    let go = async |ground: &mut Ground| ground.strike_rabbitmq(|rabbitmq| rabbitmq.freeze()).await;
-    let come_back = async |ground: &mut Ground| ground.strike_rabbitmq(|rabbitmq| rabbitmq.thaw()).await;
+    let go = async |ground: &mut Ground| ground.with_rabbitmq(|rabbitmq| rabbitmq.freeze()).await;
+    let come_back = async |ground: &mut Ground| ground.with_rabbitmq(|rabbitmq| rabbitmq.thaw()).await;
     attack("rabbitmq-frozen", &[32], async |seed| round("rabbitmq-frozen", seed, own_broker(), go, come_back).await)
         .await;
 }
@@ -106,7 +106,7 @@ async fn with_publishes_unconfirmed_while_postgres_is_away_nothing_is_lost() {
         ground.say(12, Duration::from_millis(1500), &[]);
         ground.rest(500, 1500).await;
         ground.busy_database().await;
-        ground.strike_postgres(|postgres| postgres.kill()).await;
+        ground.with_postgres(|postgres| postgres.kill()).await;
         let gone = Instant::now();
         ground.say(9, Duration::from_secs(1), &[Door::Http]);
         ground.rest(100, 1000).await;
@@ -119,7 +119,8 @@ async fn with_publishes_unconfirmed_while_postgres_is_away_nothing_is_lost() {
         ground.did += &format!("{swallowed} answers of the broker swallowed, ");
         ground.say(6, Duration::from_secs(1), &[]);
         ground.rest(1000, 1500).await;
-        ground.strike_postgres(|postgres| postgres.start_again().unwrap()).await;
+        ground.back = Instant::now();
+        ground.with_postgres(|postgres| postgres.start_again().unwrap()).await;
         let away = gone.elapsed();
         let said = ground.all_taken().await;
         ground.import().await;
