@@ -29,7 +29,8 @@ pub mod header {
     pub const SOURCE_EXCHANGE: &str = "x-source-exchange";
     /// When the stamp was made: RFC 3339 text.
     pub const STAMP_TIME: &str = "x-stamp-time";
-    /// The uid that the message got when it was first read, if its payload names none.
+    /// The uid that the message got when it was first read, if its payload names none; producers set it on a record that
+    /// they may publish again.
     pub const UID: &str = "x-talkback-uid";
     /// How often the message came back from `talkback.dead`.
     pub const DEAD_COUNT: &str = "x-talkback-dead";

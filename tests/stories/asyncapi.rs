@@ -164,7 +164,7 @@ fn the_headers_are_called_as_the_code_calls_them() {
         object(&document["components"]["schemas"][schema]["properties"]).map(|(name, _)| name.to_owned()).collect()
     };
     let set = |names: &[&str]| -> BTreeSet<String> { names.iter().map(|name| (*name).to_owned()).collect() };
-    let producers = [header::ALREADY_SENT, header::DELIVER_BY];
+    let producers = [header::ALREADY_SENT, header::DELIVER_BY, header::UID];
     let ours = [
         header::ROUTING_KEY,
         header::SOURCE_EXCHANGE,

@@ -82,14 +82,6 @@ pub const ATTACKS: &[Attack] = &[
         "both-down",
         "process::away::both::with_postgres_and_rabbitmq_away_alarms_by_http_go_out_and_the_rest_comes_afterwards",
     ),
-    beside(
-        "producers",
-        "producers::orders::in_every_order_of_original_record_and_reply_a_message_is_seen_once_and_recorded_once",
-    ),
-    beside(
-        "producers-processes",
-        "producers::processes::programs_that_are_killed_beside_functions_that_stop_say_everything_once",
-    ),
     beside("interleavings", "interleavings::in_whatever_order_things_happen_nothing_is_lost_doubled_or_stuck"),
     beside("poison", "poison::a_thousand_poisoned_messages_harm_only_themselves"),
 ];
