@@ -52,10 +52,10 @@ async fn a_database_without_a_free_connection_is_away_and_not_wrong() {
     let station = Station::open().await;
     let admin = station.db().await;
     let role = format!("crowded_{}", Uuid::new_v4().simple());
-    admin.batch_execute(&format!("create role {role} login connection limit 1")).await.unwrap();
+    admin.batch_execute(&format!("create role {role} login password '{role}' connection limit 1")).await.unwrap();
     let (scheme, rest) = station.database_url.split_once("://").unwrap();
     let server = rest.rsplit_once('@').map_or(rest, |(_, server)| server);
-    let url = format!("{scheme}://{role}@{server}");
+    let url = format!("{scheme}://{role}:{role}@{server}");
     let only = connect(&url).await;
     let store = Store::new(&url.into(), None, Duration::from_secs(2), 1).unwrap();
     let error = store.count_refusal("malformed").await.unwrap_err();

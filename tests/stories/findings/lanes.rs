@@ -108,7 +108,7 @@ async fn who_waits_for_its_turn_has_claimed_nothing() {
     let report = report(&first, Outcome::Posted);
     let (_, next) = relay.store.record_and_claim("holder", &report, &relay.settings.lanes).await.unwrap();
     assert!(matches!(next, Claim::Wait(wait) if wait > Duration::from_secs(50)), "its turn is a minute away");
-    let parts = "select state || ' ' || attempt from parts order by delivery";
+    let parts = "select state || ' ' || attempt from parts order by 1";
     assert_eq!(station.column(parts).await, ["sent 1", "waiting 0"]);
     station.end().await;
 }
