@@ -29,6 +29,7 @@ mod replies;
 mod settings;
 mod spool;
 mod take_over;
+mod trace;
 
 pub use flush::Flushed;
 pub use message::{Message, MessageError};

@@ -77,8 +77,11 @@ fn run(command: Command) -> Result<Exit, String> {
             Some(message) => {
                 let outcome = producer.send(message).await;
                 let exit = told(message, &outcome);
-                // A broker that did not take one record takes no other.
-                let is_away = matches!(&outcome, Outcome::Posted { recorded, .. } if *recorded != Recorded::Published);
+                // A broker that did not take one record takes no other, and GroupMe that did not take a post takes no other.
+                let is_away = match &outcome {
+                    Outcome::Posted { recorded, .. } => *recorded != Recorded::Published,
+                    outcome => matches!(outcome, Outcome::Kept { .. }),
+                };
                 if !is_away && let Some(why) = producer.flush(FLUSH_AFTERWARDS).await.why {
                     complain(&format!("something is left in the spool: {why}"));
                 }
