@@ -59,7 +59,8 @@ fn run(command: Command) -> Result<Exit, String> {
     let vars: HashMap<String, String> = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect();
-    let mut settings = Settings::from_vars(&vars).map_err(|error| error.to_string())?;
+    let mut settings =
+        Settings::from_vars(&vars).map_err(|error| format!("{error}; talkback-send --help says what they are"))?;
     let say = match command {
         Command::Say(say) => Some(say),
         Command::Flush | Command::Help => None,
