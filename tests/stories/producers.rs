@@ -6,4 +6,6 @@ mod library;
 mod orders;
 mod processes;
 mod proxy;
+mod replies;
+mod together;
 mod window;

@@ -24,7 +24,8 @@ pub enum ConsumerError {
     Store(#[source] StoreError),
 }
 
-/// Takes in one batch. Returns once each record of it is stored, in the database or on the broker; what dispatch did makes no difference.
+/// Takes in one batch. Returns once each record of it is stored, in the database or on the broker; what dispatch did
+/// makes no difference.
 ///
 /// # Errors
 /// The event is another service's, or a record could be stored nowhere: the whole batch comes again.

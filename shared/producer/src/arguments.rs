@@ -37,7 +37,7 @@ Settings, by environment
   TALKBACK_SEND_PACE    the shortest time between two posts in the long run (1s)
   TALKBACK_SEND_RECORDS the exchange of records (source_exchange)
   TALKBACK_SEND_SPOOL   the folder of what is not done with (talkback-send in XDG_STATE_HOME, or in ~/.local/state).
-                        All who speak by one bot should share it
+                        All who speak by one bot should share it, as one user
 
 On the output stands one word and the uid: taken or success (by Talkback), posted (from here), kept, refused, failed.
 Exit codes
@@ -221,6 +221,7 @@ mod tests {
             vec!["--call +12075550142"],
             vec!["--uid", "00000000-0000-0000-0000-000000000000"],
             vec!["--patience", "0s"],
+            vec!["--patience", "2562047788015215h"],
         ] {
             let error = of(&words).err().unwrap_or_else(|| panic!("{words:?} is right"));
             assert!(!error.contains("2075550142"), "{error}");

@@ -22,8 +22,8 @@ pub struct Flushed {
 }
 
 impl Producer {
-    /// Goes on with what lies in the spool, oldest first; begins nothing after this time. Other programs may flush at
-    /// the same time.
+    /// Goes on with what lies in the spool, oldest first; begins no post after this time, and waits for nothing beyond
+    /// it. Other programs may flush at the same time.
     pub async fn flush(&self, limit: Duration) -> Flushed {
         let until = Instant::now() + limit;
         let mut flushed = Flushed::default();
@@ -38,7 +38,8 @@ impl Producer {
                 flushed.left += 1;
                 flushed.why.get_or_insert(why);
             };
-            if Instant::now() >= until {
+            let effort = until.saturating_duration_since(Instant::now()).min(self.settings.effort);
+            if effort.is_zero() {
                 leave(&mut flushed, "there was no more time".to_owned());
                 continue;
             }
@@ -58,7 +59,7 @@ impl Producer {
                 leave(&mut flushed, String::new());
                 continue;
             }
-            match self.finish(journal, Held::at(entry), Because::Spooled, None).await {
+            match self.finish(journal, Held::at(entry), Because::Spooled, None, effort).await {
                 Outcome::Posted { recorded: Recorded::Published, .. } | Outcome::Talkback { .. } => flushed.done += 1,
                 Outcome::Failed { recorded: Recorded::Published, last, .. } => {
                     flushed.failed += 1;

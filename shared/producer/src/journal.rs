@@ -88,6 +88,14 @@ impl Journal {
         self.parts.iter().flat_map(|part| &part.calls).all(|call| call.published)
     }
 
+    /// Takes over which records are published from one who published them.
+    pub(crate) fn note_published(&mut self, by: &Self) {
+        let published = |id: Uuid| by.parts.iter().flat_map(|part| &part.calls).any(|c| c.id == id && c.published);
+        for call in self.parts.iter_mut().flat_map(|part| &mut part.calls) {
+            call.published |= published(call.id);
+        }
+    }
+
     /// The record of a call, as `source.groupme.msg` has it.
     pub(crate) fn record(&self, part: &Part, call: &Call, room: &Room) -> serde_json::Value {
         let mut record = serde_json::json!({

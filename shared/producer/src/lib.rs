@@ -18,7 +18,9 @@
 //! ```
 //!
 //! The library prints nothing, logs nothing, and reads neither the environment nor the clock of anybody else. No error
-//! holds an address, a secret or what was said.
+//! holds an address, a secret or what was said. But lapin, by which it speaks with the broker, logs what the broker
+//! returns: messages with what they say, records with the bot id. A program with a log subscriber leaves it out by the
+//! filter [`QUIET`].
 mod flush;
 mod journal;
 mod message;
@@ -29,6 +31,7 @@ mod replies;
 mod settings;
 mod spool;
 mod take_over;
+mod trace;
 
 pub use flush::Flushed;
 pub use message::{Message, MessageError};
@@ -36,4 +39,5 @@ pub use outcome::{Because, Outcome, Recorded};
 pub use producer::{Producer, ProducerError};
 pub use settings::{Fault, MARGIN, Settings, SettingsError, duration, margin};
 pub use spool::SpoolError;
+pub use talkback::broker::QUIET;
 pub use talkback::message::Priority;

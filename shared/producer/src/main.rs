@@ -59,7 +59,8 @@ fn run(command: Command) -> Result<Exit, String> {
     let vars: HashMap<String, String> = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect();
-    let mut settings = Settings::from_vars(&vars).map_err(|error| error.to_string())?;
+    let mut settings =
+        Settings::from_vars(&vars).map_err(|error| format!("{error}; talkback-send --help says what they are"))?;
     let say = match command {
         Command::Say(say) => Some(say),
         Command::Flush | Command::Help => None,
@@ -77,8 +78,11 @@ fn run(command: Command) -> Result<Exit, String> {
             Some(message) => {
                 let outcome = producer.send(message).await;
                 let exit = told(message, &outcome);
-                // A broker that did not take one record takes no other.
-                let is_away = matches!(&outcome, Outcome::Posted { recorded, .. } if *recorded != Recorded::Published);
+                // A broker that did not take one record takes no other, and GroupMe that did not take a post takes no other.
+                let is_away = match &outcome {
+                    Outcome::Posted { recorded, .. } => *recorded != Recorded::Published,
+                    outcome => matches!(outcome, Outcome::Kept { .. }),
+                };
                 if !is_away && let Some(why) = producer.flush(FLUSH_AFTERWARDS).await.why {
                     complain(&format!("something is left in the spool: {why}"));
                 }

@@ -20,6 +20,9 @@ pub(crate) struct Turns {
     rested: i64,
     /// `Retry-After`.
     not_before: i64,
+    /// When it was said: before this no clock is right that heard it.
+    #[serde(default)]
+    said: i64,
 }
 
 impl Turns {
@@ -34,7 +37,8 @@ impl Turns {
         // Who would wait longer than a burst and its rest reads what a wrong clock wrote.
         let most = millis(room.pace).saturating_mul(i64::from(room.burst) + 1);
         let paced = turn.saturating_sub(now).min(most);
-        let limited = self.not_before.saturating_sub(now).min(millis(LONGEST));
+        // A clock that was set back since would keep an alarm for as long as it had been ahead.
+        let limited = if now < self.said { 0 } else { self.not_before.saturating_sub(now).min(millis(LONGEST)) };
         Duration::from_millis(u64::try_from(paced.max(limited)).unwrap_or(0))
     }
 
@@ -48,7 +52,8 @@ impl Turns {
 
     /// GroupMe wants nothing for so long.
     pub(crate) fn pause(&mut self, now: Timestamp, pause: Duration, spool: &Spool) {
-        self.not_before = now.as_millisecond().saturating_add(millis(pause.min(LONGEST)));
+        self.said = now.as_millisecond();
+        self.not_before = self.said.saturating_add(millis(pause.min(LONGEST)));
         self.write(spool);
     }
 
@@ -98,7 +103,9 @@ mod tests {
         let mut turns = Turns::default();
         turns.pause(at(0), Duration::from_secs(30), &spool);
         assert_eq!(turns.wait(&room, at(10_000)), Duration::from_secs(20));
-        let ahead = Turns { rested: at(9_000_000_000).as_millisecond(), not_before: 0 };
+        let ahead = Turns { rested: at(9_000_000_000).as_millisecond(), ..Turns::default() };
         assert_eq!(ahead.wait(&room, at(0)), Duration::from_secs(4));
+        turns.pause(at(9_000_000_000), Duration::from_millis(250), &spool);
+        assert_eq!(turns.wait(&room, at(0)), Duration::ZERO);
     }
 }

@@ -8,7 +8,7 @@ use talkback::channel::{ChannelError, groupme};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use uuid::Uuid;
 
-use crate::journal::Journal;
+use crate::journal::{Journal, bot};
 use crate::message::Message;
 use crate::outcome::{Because, Outcome};
 use crate::replies::{Asking, Line, Reply, Status};
@@ -71,16 +71,14 @@ impl Producer {
     /// broker that is slow.
     pub async fn send(&self, message: &Message) -> Outcome {
         // Begun before and not done with: asking Talkback now would be too late.
-        if let Some(entry) = self.spool.find(message.uid())
-            && let Ok(Some(journal)) = self.spool.load(&entry)
-        {
-            return self.finish(journal, Held::at(entry), Because::Spooled, None).await;
+        let (room, effort) = (&self.settings.room, self.settings.effort);
+        if let Some((entry, journal)) = self.spool.find(message.uid(), bot(room), None) {
+            return self.finish(journal, Held::at(entry), Because::Spooled, None, effort).await;
         }
         let (because, mut asking, since) = match self.ask(message).await {
             Asked::Told(outcome) => return outcome,
             Asked::Silent(because, asking, since) => (because, asking, since),
         };
-        let room = &self.settings.room;
         let journal = Journal::begin(message, message.parts(room.dress, groupme::LIMITS), room);
         // The reply may be lost, or its way be cut: the room itself says whether Talkback was there.
         if asking.is_some()
@@ -90,7 +88,7 @@ impl Producer {
             return Outcome::Talkback { whole: false, banned: false, seen: true };
         }
         let held = Held::of(self.spool.insert(&journal));
-        self.finish(journal, held, because, asking.as_mut()).await
+        self.finish(journal, held, because, asking.as_mut(), effort).await
     }
 
     /// Publishes and waits for the reply.
@@ -129,8 +127,7 @@ impl Producer {
                 () = sleep_until(deadline.min(Instant::now() + LOOK)) => None,
             };
             if let Some(reply) = reply {
-                // Only who comes after `deliver_by` withdraws: it is ours to post, and there is nothing to wait for.
-                if reply.is("withdrawn") {
+                if reply.is_withdrawn() {
                     return Asked::Silent(Because::Withdrawn, Some(asking), published);
                 }
                 return Asked::Told(outcome(reply));
@@ -167,13 +164,9 @@ impl Producer {
 }
 
 impl Reply {
-    fn is(&self, reason: &str) -> bool {
-        self.status == Status::Failure && self.reason.as_deref() == Some(reason)
-    }
-
-    /// Whether Talkback has posted, or will: nobody else may.
-    pub(crate) fn is_taken(&self) -> bool {
-        self.status != Status::Failure
+    /// Talkback came too late: only who comes after `deliver_by` withdraws, and leaves it to us.
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.status == Status::Failure && self.reason.as_deref() == Some("withdrawn")
     }
 }
 

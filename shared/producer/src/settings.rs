@@ -156,9 +156,12 @@ impl Settings {
     }
 }
 
-/// A length of time such as `15s` or `500ms`; none is no length.
+/// Nobody waits longer, and no clock overflows.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// A length of time such as `15s` or `500ms`; none is no length, and a day is the longest.
 #[must_use]
 pub fn duration(text: &str) -> Option<Duration> {
     let span: jiff::SignedDuration = text.parse().ok()?;
-    Duration::try_from(span).ok().filter(|span| !span.is_zero())
+    Duration::try_from(span).ok().filter(|span| !span.is_zero() && *span <= LONGEST)
 }

@@ -19,7 +19,7 @@ pub(crate) const POSTING: &str = "posting.lock";
 /// Who publishes what has ended.
 pub(crate) const PUBLISHING: &str = "publishing.lock";
 
-/// A temporary file of a writer that was killed is older than this.
+/// A temporary file of a writer that was killed is older than this, and a trace that nobody waits for.
 const STALE: Duration = Duration::from_secs(3600);
 
 /// Why the spool did not take something.
@@ -59,6 +59,9 @@ pub(crate) struct Lock {
 }
 
 impl Spool {
+    /// How the name of a trace ends.
+    pub(crate) const TRACE: &str = ".ended";
+
     pub(crate) fn new(folder: PathBuf, count: usize, bytes: u64) -> Self {
         Self { folder, count, bytes }
     }
@@ -116,10 +119,13 @@ impl Spool {
         Ok(entries)
     }
 
-    /// The message of this uid, if it is in.
-    pub(crate) fn find(&self, uid: Uuid) -> Option<Entry> {
+    /// The message of this uid and bot, if it is in, and not this one.
+    pub(crate) fn find(&self, uid: Uuid, bot: Uuid, but: Option<&Entry>) -> Option<(Entry, Journal)> {
         let name = format!("-{uid}.json");
-        self.list().ok()?.into_iter().find(|entry| entry.0.ends_with(&name))
+        let named = self.list().ok()?.into_iter().filter(|entry| entry.0.ends_with(&name) && Some(entry) != but);
+        named
+            .filter_map(|entry| self.load(&entry).ok().flatten().map(|journal| (entry, journal)))
+            .find(|(_, journal)| journal.bot == bot)
     }
 
     /// Reads one; `None` if it is gone. One that cannot be read is put out of the way, for a person to see.
@@ -162,10 +168,11 @@ impl Spool {
         Ok(self.replace(name, text.as_bytes(), false)?)
     }
 
-    /// Takes away what killed writers left.
+    /// Takes away what killed writers left, and old traces.
     pub(crate) fn sweep(&self) {
         for file in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let is_temporary = file.file_name().to_string_lossy().ends_with(".tmp");
+            let name = file.file_name().to_string_lossy().into_owned();
+            let is_temporary = name.ends_with(".tmp") || name.ends_with(Self::TRACE);
             let age = file.metadata().and_then(|file| file.modified()).ok().and_then(|at| at.elapsed().ok());
             if is_temporary && age.is_some_and(|age| age > STALE) {
                 // The next one tries again.

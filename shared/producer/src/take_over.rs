@@ -17,6 +17,7 @@ use crate::own_turn::Turns;
 use crate::producer::{Producer, outcome};
 use crate::replies::{Asking, Reply};
 use crate::spool::{Entry, POSTING, PUBLISHING, SpoolError};
+use crate::trace::Trace;
 
 /// The routing key of a record.
 const RECORD: &str = "source.groupme.msg";
@@ -37,6 +38,9 @@ const READ: Duration = Duration::from_secs(2);
 
 /// How long another program may publish before ours is left to it, or to the next.
 const PUBLISH: Duration = Duration::from_secs(5);
+
+/// How long another may post before it is not noted which records are published.
+const NOTE: Duration = Duration::from_secs(1);
 
 /// A message's place in the spool, if the spool took it.
 pub(crate) struct Held {
@@ -70,78 +74,107 @@ enum Ended {
     Later(String),
     /// Never.
     Never(String),
-    /// Talkback spoke up before anything was posted.
-    Taken(Reply),
-    /// Another program did all of it.
-    Elsewhere,
+    /// Talkback spoke up before anything was posted: it has it, or refuses it.
+    Answered(Reply),
+    /// Another program has ended it.
+    Elsewhere(Trace),
 }
 
 impl Producer {
-    /// Posts what is left of a message, and publishes its records.
+    /// Posts what is left of a message, for as long as `effort`, and publishes its records.
     pub(crate) async fn finish(
         &self,
         mut journal: Journal,
         mut held: Held,
         because: Because,
         asking: Option<&mut Asking>,
+        effort: Duration,
     ) -> Outcome {
-        let parts = journal.parts.len();
-        let ended = self.post(&mut journal, &mut held, asking).await;
-        let posted = journal.posted();
-        match ended {
-            Ended::Taken(reply) => {
-                self.forget(&held);
-                outcome(reply)
-            }
-            Ended::Elsewhere => Outcome::Posted { because, recorded: Recorded::Published },
+        let ended = self.post(&mut journal, &mut held, asking, effort).await;
+        let (posted, parts) = (journal.posted(), journal.parts.len());
+        let last = match ended {
+            Ended::Answered(reply) => return outcome(reply),
+            Ended::Elsewhere(trace) => return trace.outcome(because),
             Ended::Later(last) if held.entry.is_some() => {
-                self.publish_some(&mut journal, &mut held).await;
-                Outcome::Kept { because, posted, parts, last }
+                self.publish_some(&mut journal, &held).await;
+                return Outcome::Kept { because, posted, parts, last };
             }
-            Ended::Done if posted == parts => {
-                Outcome::Posted { because, recorded: self.record(&mut journal, &mut held).await }
-            }
-            Ended::Done => {
-                let recorded = self.record(&mut journal, &mut held).await;
-                Outcome::Failed { because, posted, parts, last: "GroupMe refused it".to_owned(), recorded }
-            }
-            Ended::Later(last) | Ended::Never(last) => {
-                let recorded = self.record(&mut journal, &mut held).await;
-                Outcome::Failed { because, posted, parts, last, recorded }
-            }
+            Ended::Done => "GroupMe refused it".to_owned(),
+            Ended::Later(last) | Ended::Never(last) => last,
+        };
+        let recorded = self.record(&mut journal, &mut held, &last).await;
+        if posted == parts {
+            return Outcome::Posted { because, recorded };
         }
+        Outcome::Failed { because, posted, parts, last, recorded }
     }
 
-    async fn post(&self, journal: &mut Journal, held: &mut Held, mut asking: Option<&mut Asking>) -> Ended {
+    /// While we waited, another may have gone on with it, or have said the same under its uid. Asked under the lock of
+    /// posting; `Some` where it has ended.
+    fn catch_up(&self, journal: &mut Journal, held: &mut Held) -> Option<Trace> {
+        match held.entry.as_ref().map(|entry| self.spool.load(entry)) {
+            Some(Ok(Some(known))) => *journal = known,
+            Some(Ok(None)) => {
+                // Without a trace Talkback has it.
+                journal.parts.iter_mut().for_each(|part| part.state = PartState::Sent);
+                return Some(Trace::find(&self.spool, journal).unwrap_or_else(|| Trace::of(journal, "", true)));
+            }
+            Some(Err(trouble)) => held.trouble = Some(trouble),
+            None => {}
+        }
+        if journal.has_begun() || journal.ended {
+            return None;
+        }
+        // First the messages, then the traces: who ends one leaves its trace first.
+        if let Some((entry, known)) = self.spool.find(journal.uid, journal.bot, held.entry.as_ref()) {
+            self.forget(held);
+            (*journal, *held) = (known, Held::at(entry));
+            return None;
+        }
+        let trace = Trace::find(&self.spool, journal).filter(|trace| trace.posted > 0)?;
+        self.forget(held);
+        Some(trace)
+    }
+
+    async fn post(
+        &self,
+        journal: &mut Journal,
+        held: &mut Held,
+        mut asking: Option<&mut Asking>,
+        effort: Duration,
+    ) -> Ended {
         let room = &self.settings.room;
-        let until = Instant::now() + self.settings.effort;
+        let until = Instant::now() + effort;
         let lock = self.spool.lock(POSTING, until).await;
-        match (&lock, &held.entry) {
-            (Err(SpoolError::Busy), Some(_)) => return Ended::Later(SpoolError::Busy.to_string()),
-            // While we waited, another may have posted it for us.
-            (Ok(_), Some(entry)) => match self.spool.load(entry) {
-                Ok(Some(known)) => *journal = known,
-                Ok(None) => return Ended::Elsewhere,
-                Err(trouble) => held.trouble = Some(trouble),
-            },
+        match &lock {
+            Err(SpoolError::Busy) if held.entry.is_some() => return Ended::Later(SpoolError::Busy.to_string()),
+            Ok(_) => {
+                if let Some(trace) = self.catch_up(journal, held) {
+                    return Ended::Elsewhere(trace);
+                }
+            }
             // The post does not wait for a disk.
-            _ => {}
+            Err(_) => {}
         }
         let mut turns = Turns::read(&self.spool);
         let (mut pause, mut last) = (AGAIN, "not its turn yet".to_owned());
         while let Some(index) = journal.next().filter(|_| !journal.ended) {
-            if journal.parts[index].state == PartState::Posting && self.settle(&mut journal.parts[index]).await {
-                self.save(journal, held);
-                continue;
-            }
             let wait = turns.wait(room, Timestamp::now());
             if Instant::now() + wait > until {
                 return Ended::Later(last);
             }
             sleep(wait).await;
+            // After the pause: the room may show a moment later what it took.
+            if journal.parts[index].state == PartState::Posting && self.settle(&mut journal.parts[index]).await {
+                self.save(journal, held);
+                continue;
+            }
             if !journal.has_begun() {
-                if let Some(reply) = asking.as_mut().and_then(|asking| asking.heard_already()).filter(Reply::is_taken) {
-                    return Ended::Taken(reply);
+                let heard = asking.as_mut().and_then(|asking| asking.heard_already());
+                if let Some(reply) = heard.filter(|reply| !reply.is_withdrawn()) {
+                    // Before the next has the lock, and finds it.
+                    self.forget(held);
+                    return Ended::Answered(reply);
                 }
                 if journal.expires <= Timestamp::now() {
                     journal.ended = true;
@@ -244,7 +277,7 @@ impl Producer {
     }
 
     /// Publishes the records of a message that has ended, and forgets it.
-    pub(crate) async fn record(&self, journal: &mut Journal, held: &mut Held) -> Recorded {
+    pub(crate) async fn record(&self, journal: &mut Journal, held: &mut Held, last: &str) -> Recorded {
         let lock = self.spool.lock(PUBLISHING, Instant::now() + PUBLISH).await;
         if let (Ok(_), Some(entry)) = (&lock, &held.entry)
             && let Ok(None) = self.spool.load(entry)
@@ -256,6 +289,7 @@ impl Producer {
             _ => self.publish_records(journal).await,
         };
         let Err(why) = published else {
+            Trace::of(journal, last, true).leave(&self.spool, journal);
             self.forget(held);
             return Recorded::Published;
         };
@@ -268,13 +302,21 @@ impl Producer {
             // What lies there is of before the post: whoever found it would post again.
             self.forget(held);
         }
+        Trace::of(journal, last, false).leave(&self.spool, journal);
         Recorded::Nowhere { why: format!("{why}; {}", held.why()) }
     }
 
-    /// The records so far of a message that is not done with. Nobody else touches it.
-    async fn publish_some(&self, journal: &mut Journal, held: &mut Held) {
-        if !journal.is_recorded() && self.publish_records(journal).await.is_ok() {
-            self.save(journal, held);
+    /// The records so far of a message that is not done with. Others may have gone on with it, or have ended it, while
+    /// the broker took them: what we knew of it must not be written over what they know. A record that is not noted is
+    /// published again, and is one all the same.
+    async fn publish_some(&self, journal: &mut Journal, held: &Held) {
+        let Some(entry) = held.entry.as_ref().filter(|_| !journal.is_recorded()) else { return };
+        if self.publish_records(journal).await.is_ok()
+            && let Ok(_lock) = self.spool.lock(POSTING, Instant::now() + NOTE).await
+            && let Ok(Some(mut known)) = self.spool.load(entry)
+        {
+            known.note_published(journal);
+            let _ = self.spool.save(entry, &known);
         }
     }
 

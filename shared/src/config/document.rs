@@ -7,6 +7,9 @@ use toml::{Table, Value};
 
 use super::Fault;
 
+/// What is told again is known by what is kept: a redelivery, a repeat, a late callback. They come within hours.
+const SHORTEST_KEPT: Duration = Duration::from_secs(86_400);
+
 /// A hundred years: what is kept for longer is kept for ever, and no calendar runs out.
 const LONGEST_KEPT: Duration = Duration::from_secs(36_500 * 86_400);
 
@@ -123,10 +126,13 @@ impl Section {
 
     /// How long something is kept, `None` for ever; or nothing where that is not said.
     pub(super) fn keep(&mut self, reading: &mut Reading<'_>, key: &str) -> Option<Option<Duration>> {
-        let wanted = r#""forever", or a duration such as "90d" or "36h", at most "36500d""#;
+        let wanted = r#""forever", or a duration such as "90d" or "36h", at least "1d" and at most "36500d""#;
         let kept = |value: Value| match value.as_str()? {
             "forever" => Some(None),
-            text => days(text).or_else(|| duration(&value)).filter(|time| *time <= LONGEST_KEPT).map(Some),
+            text => days(text)
+                .or_else(|| duration(&value))
+                .filter(|time| (SHORTEST_KEPT..=LONGEST_KEPT).contains(time))
+                .map(Some),
         };
         self.take(reading, key, wanted, kept)
     }

@@ -386,7 +386,7 @@ fn what_is_kept_is_said_in_days_or_for_ever() {
     let said = read(said, &[]).unwrap().retention;
     assert_eq!((said.messages, said.calls, said.callbacks), (days(90), days(2), None));
     assert_eq!((said.events, said.rejected), (days(36_500), days(400)));
-    for wrong in ["0d", "-1d", "d", "1.5d", "36501d", "99999999999999999999d", "876001h", "never", "400"] {
+    for wrong in ["0d", "-1d", "d", "23h", "1.5d", "36501d", "99999999999999999999d", "876001h", "never", "400"] {
         let toml = format!("[retention]\ncalls = \"{wrong}\"");
         assert_eq!(names(read(&toml, &[])), ["TALKBACK_CONFIG retention.calls"], "{wrong}");
     }

@@ -1,6 +1,7 @@
 //! Answers for producers that wait: a reply on RabbitMQ, `POST ACK_URL` for the Twilio front end. Given after the last
-//! part, up to three tries, recorded; a failed one never causes a second post. Where the last part is not posted with
-//! the first, a reply says before that the message is taken: its producer need not take it over any more.
+//! part, up to three tries, recorded; a failed one never causes a second post. What no broker took is tried again for as
+//! long as somebody may wait. Where the last part is not posted with the first, a reply says before that the message is
+//! taken: its producer need not take it over any more.
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -130,8 +131,10 @@ impl Relay {
             banned: false,
             body: json!({ "status": "taken", "message_id": begun.given_uid }),
         };
-        if let Given::No | Given::NotYet = self.reply(&reply, until).await? {
-            return Ok(());
+        match self.reply(&reply, until).await? {
+            Given::Yes | Given::Gone => {}
+            Given::NotYet => return Ok(()),
+            Given::No => return self.store.answer_later(&begun.uid).await.map(drop),
         }
         self.store.taken(&begun.uid).await?;
         // It may have been finished while this was told, when nobody else could answer.
@@ -146,6 +149,8 @@ impl Relay {
         let acknowledged = if due.ack_url { self.acknowledge(due, until).await? } else { Given::Yes };
         match (replied, acknowledged) {
             (Given::NotYet, _) | (_, Given::NotYet) => Ok(()),
+            // A broker that is away for a moment must not make its producer post by itself what is posted.
+            (Given::No, _) if self.store.answer_later(&due.uid).await? => Ok(()),
             (Given::Yes, Given::Yes) => self.store.answered(&due.uid, true).await,
             _ => self.store.answered(&due.uid, false).await,
         }

@@ -74,6 +74,12 @@ returning m.uid, m.given_uid, m.reply_to, m.correlation_id, m.ack_url, m.verdict
 const ANSWERED: &str = "
 update messages set answer = $2, answer_until = null where uid = $1 and answer = 'giving'";
 
+/// No broker took the answer: whoever waits may still do so, and hear it when the broker is back. Again after a second,
+/// and then ever later; not once the message is older than anybody waits.
+const ANSWER_LATER: &str = "
+update messages set answer_until = clock_timestamp() + greatest(interval '1 s', (clock_timestamp() - accepted_at) / 4)
+where uid = $1 and answer = 'giving' and accepted_at > clock_timestamp() - interval '2 min' returning uid";
+
 /// Leases the telling to the caller, as above, of messages that are in some room and not yet whole in all. What its
 /// producer never takes over must not be withdrawn from the other rooms: these forget their `deliver_by`, before it is
 /// told. Where a room's was withdrawn already, perhaps while this waited for its row, nothing is told: the producer has
@@ -112,6 +118,7 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 pub(super) const STATEMENTS: &[Statement] = &[
     ("take_answers", TAKE_DUE),
     ("answered", ANSWERED),
+    ("answer_later", ANSWER_LATER),
     ("take_begun", TAKE_BEGUN),
     ("taken", TAKEN),
     ("note_call", NOTE_CALL),
@@ -140,6 +147,11 @@ impl Store {
     pub async fn answered(&self, uid: &str, given: bool) -> Result<(), StoreError> {
         let state = if given { "given" } else { "failed" };
         self.rows(ANSWERED, &[&uid, &state]).await.map(drop)
+    }
+
+    /// Leaves an answer that no broker took to a later try; whether somebody may still wait for it.
+    pub async fn answer_later(&self, uid: &str) -> Result<bool, StoreError> {
+        Ok(!self.rows(ANSWER_LATER, &[&uid]).await?.is_empty())
     }
 
     /// Takes messages, of these or of all, whose producers are to be told that they are begun; at most so many, since

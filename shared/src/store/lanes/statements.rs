@@ -143,8 +143,9 @@ from verdict v";
 /// Writes down how a call ended. Keyed by attempt, not by the lease: the row is always written, and a late answer
 /// still counts as proof, also while a later attempt is in the air: that one may turn out never to have been made, and
 /// must not be made then. Its row is written here, in case that its caller died; a living one completes it. Only the
-/// token's owner touches the lane. What is late of one part must not end the block for another that is in the air. A room is suspended only for the address that it still has (`$15`): a process that lives
-/// with the old one must not undo that somebody mended it.
+/// token's owner touches the lane. What is late of one part must not end the block for another that is in the air. A
+/// room is suspended only for the address that it still has (`$15`): a process that lives with the old one must not undo
+/// that somebody mended it.
 pub(super) const RECORD: &str = "
 with t as materialized (select clock_timestamp() as now),
 lane as materialized (
