@@ -25,9 +25,10 @@ async fn with_postgres_and_rabbitmq_away_alarms_by_http_go_out_and_the_rest_come
         let kill_broker = ground.chance.within(0..2) == 0;
         let (one, other) = if kill_broker { ("killed", "frozen") } else { ("frozen", "killed") };
         ground.did += &format!("RabbitMQ {one}, Postgres {other}, ");
+        let gone = Instant::now();
         ground.with_postgres(move |postgres| if kill_broker { postgres.freeze() } else { postgres.kill() }).await;
         ground.with_rabbitmq(move |rabbitmq| if kill_broker { rabbitmq.kill() } else { rabbitmq.freeze() }).await;
-        let gone = Instant::now();
+        ground.without = Some(gone);
         ground.rest(50, 150).await;
         ground.say(15, AWAY.mul_f64(0.8), &[Door::Http]);
         sleep_until(gone + AWAY).await;

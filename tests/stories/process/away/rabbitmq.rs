@@ -106,8 +106,9 @@ async fn with_publishes_unconfirmed_while_postgres_is_away_nothing_is_lost() {
         ground.say(12, Duration::from_millis(1500), &[]);
         ground.rest(500, 1500).await;
         ground.busy_database().await;
-        ground.with_postgres(|postgres| postgres.kill()).await;
         let gone = Instant::now();
+        ground.with_postgres(|postgres| postgres.kill()).await;
+        ground.without = Some(gone);
         ground.say(9, Duration::from_secs(1), &[Door::Http]);
         ground.rest(100, 1000).await;
         proxy.fall_silent();
