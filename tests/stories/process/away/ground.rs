@@ -314,7 +314,8 @@ impl Ground {
         let works = Arc::into_inner(self.works).unwrap();
         works.end().await;
         let stopped = spawn_blocking(move || {
-            drop(self.rabbitmq);
+            // It would take its time to end in order, and nothing of it is kept.
+            self.rabbitmq.into_iter().for_each(|mut rabbitmq| rabbitmq.kill());
             drop(self.postgres);
             // Clusters are large; the logs that are of use lie with the story's own.
             drop(std::fs::remove_dir_all(self.dir));
