@@ -7,6 +7,7 @@ pub mod accept;
 mod answer;
 pub mod aside;
 mod attempt;
+mod awake;
 pub mod batch;
 mod dead;
 mod direct;

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::Relay;
+use super::awake::{TURNS, awake};
 use super::batch::{Counts, Entry, Item};
 use super::direct::Told;
 use super::own::Own;
@@ -160,31 +161,54 @@ impl Relay {
         // What comes from ourselves was put on the broker because the database was down.
         let ours = |entry: &Entry| matches!(&entry.record, AmqpRecord::Delivery(d) if self.own_of(d).is_some());
         let limit = if known || entries.iter().any(ours) { WHILE_DOWN } else { AT_FIRST };
-        let hasty = self.with_patience(limit);
-        let mut stored =
-            no_longer_than(limit + IN_ALL, Box::pin(hasty.wake_and_store(entries, counts, usize::MAX))).await;
-        // It may have been stored, or may yet be: down is what cannot be connected to.
-        if stored.as_ref().is_err_and(StoreError::is_doubtful)
-            && self.with_patience(if known { WHILE_DOWN } else { CONNECTING }).store.connects().await
-        {
-            let urgent = entries.iter().filter_map(Entry::offer).any(|offer| is_urgent(offer, &self.settings));
-            let limit = PATIENTLY[usize::from(!urgent)];
-            let limit = last.map_or(limit, |last| limit.min(last.saturating_duration_since(Instant::now())));
-            stored = no_longer_than(limit, Box::pin(self.wake_and_store(entries, counts, FEW))).await;
-        }
+        let connecting = if known { WHILE_DOWN } else { CONNECTING };
+        let mut turn = 1;
+        let (stored, was_awake) = loop {
+            let asked = awake(Box::pin(self.ask_to_store(entries, counts, [limit, connecting], last))).await;
+            let late = last.is_some_and(|last| Instant::now() >= last);
+            if asked.0.is_ok() || asked.1 || turn == TURNS || late {
+                break asked;
+            }
+            turn += 1;
+            self.forget_what_it_slept_through();
+        };
         match &stored {
             Ok(()) if self.outage.over() => tracing::info!("the database is back"),
             Ok(()) => {}
             Err(error) => {
-                self.outage.asked();
                 self.connect_meanwhile();
+                if was_awake {
+                    self.outage.asked();
+                }
                 // A brief look is not enough to say so anew: it must be asked properly now and then.
-                if !known {
+                if !known && was_awake {
                     self.outage.found();
                     let error = error as &dyn std::error::Error;
                     tracing::error!(error, "the database is down: alarms go without it, everything else is put aside");
                 }
             }
+        }
+        stored
+    }
+
+    /// `limits`: for the first answer, and for a new connection.
+    async fn ask_to_store(
+        &self,
+        entries: &mut [Entry],
+        counts: &mut Counts,
+        limits: [Duration; 2],
+        last: Option<Instant>,
+    ) -> Result<(), StoreError> {
+        let [limit, connecting] = limits;
+        let hasty = self.with_patience(limit);
+        let stored = no_longer_than(limit + IN_ALL, Box::pin(hasty.wake_and_store(entries, counts, usize::MAX))).await;
+        // It may have been stored, or may yet be: down is what cannot be connected to.
+        if stored.as_ref().is_err_and(StoreError::is_doubtful) && self.with_patience(connecting).store.connects().await
+        {
+            let urgent = entries.iter().filter_map(Entry::offer).any(|offer| is_urgent(offer, &self.settings));
+            let limit = PATIENTLY[usize::from(!urgent)];
+            let limit = last.map_or(limit, |last| limit.min(last.saturating_duration_since(Instant::now())));
+            return no_longer_than(limit, Box::pin(self.wake_and_store(entries, counts, FEW))).await;
         }
         stored
     }

@@ -167,6 +167,9 @@ impl Relay {
                 let offers: Vec<&Offer> = chosen.iter().filter_map(|&at| entries[at].offer()).collect();
                 let outcomes = self.accept(&offers).await?;
                 self.keep_sent_conflicts(&offers, &outcomes).await?;
+                if urgent {
+                    offers.iter().for_each(|offer| self.outage.took(self.name_of(offer)));
+                }
                 for (&at, outcome) in chosen.iter().zip(outcomes) {
                     entries[at].stored = true;
                     counts.outcomes.push((at, outcome));

@@ -13,17 +13,24 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::Relay;
+use super::accept::fingerprint;
+use super::aside::{IN_ALL, WHILE_DOWN, no_longer_than};
+use super::awake::{TURNS, awake};
 use super::lane::millis;
 use super::outage::Progress;
 use super::pause::LONGEST;
 use super::plan::{Offer, Plan, is_urgent, plan_at_once};
-use crate::channel::{Answer, Channel, Post, Refusal};
+use crate::channel::{Answer, Channel, Post, ReadBack, Refusal};
+use crate::chat::Line;
 use crate::compose::Draft;
 use crate::config::{Room, Unknown};
 use crate::delivery::Verdict;
 
 /// The first wait before a call that was surely not posted is made again.
 const AGAIN: Duration = Duration::from_millis(250);
+
+/// How far the provider's clock may be behind ours.
+const CLOCKS: Duration = Duration::from_secs(5);
 
 /// Keeps the names of these records apart from all others.
 const NAMESPACE: Uuid = Uuid::from_u128(0x2f9d_60c1_b4a8_4e35_a7c6_0d1f_8e52_93bb);
@@ -117,7 +124,12 @@ impl Relay {
     pub(super) fn goes_directly(&self, offer: &Offer) -> bool {
         let now = Timestamp::now();
         let told = !(offer.message.wants_ack_url && self.settings.ack_url.is_some());
-        is_urgent(offer, &self.settings) && told && !is_too_late(&plan_at_once(offer, &self.settings), offer, now)
+        // What this process has stored itself may be posted by another by now.
+        let taken = self.outage.has_taken(&self.name_of(offer));
+        is_urgent(offer, &self.settings)
+            && told
+            && !taken
+            && !is_too_late(&plan_at_once(offer, &self.settings), offer, now)
     }
 
     /// Posts these messages until `until`, each room's in their order, the rooms side by side. Says which are wholly
@@ -219,6 +231,19 @@ impl Relay {
                 return false;
             }
             sleep_until(turn).await;
+            let begun = progress.next > 0 || progress.unknowns > 0;
+            if !begun && !self.is_still_down().await {
+                self.outage.set_progress(&name, &room.name, progress);
+                return false;
+            }
+            if let Some(at) = progress.unknown_at.take()
+                && self.is_there(room, channel, part, at).await
+            {
+                progress.posted = true;
+                (progress.next, progress.unknowns, pause) = (progress.next + 1, 0, AGAIN);
+                self.outage.set_progress(&name, &room.name, progress.clone());
+                continue;
+            }
             let mut limit = self.settings.lanes.http.min(until.saturating_duration_since(Instant::now()));
             // A first part may be posted only until its producer posts by itself.
             if let Some(by) = plan.deliver_by.filter(|_| progress.next == 0) {
@@ -228,10 +253,12 @@ impl Relay {
                 }
             }
             self.outage.charge(room);
+            let at = Timestamp::now();
             let (answer, call) = self.call(room, channel, part, progress.next, limit).await;
             progress.calls.push(call);
             match answer {
                 Answer::Posted => {
+                    self.outage.said(room, fingerprint(&part.text, part.picture_url.as_deref()));
                     progress.posted = true;
                     (progress.next, progress.unknowns, pause) = (progress.next + 1, 0, AGAIN);
                 }
@@ -242,9 +269,9 @@ impl Relay {
                     not_before = Instant::now() + pause;
                     pause *= 2;
                 }
-                // Doubled is better than lost, unless the room says otherwise; but not for ever.
+                // Doubled is better than lost, unless the room says otherwise; but not for ever, and not before a look.
                 Answer::Unknown if progress.unknowns == 0 && room.unknown == Unknown::Resend => {
-                    progress.unknowns = 1;
+                    (progress.unknowns, progress.unknown_at) = (1, Some(at));
                     not_before = Instant::now() + pause;
                 }
                 Answer::Unknown => {
@@ -263,6 +290,62 @@ impl Relay {
         }
         self.outage.set_progress(&name, &room.name, progress);
         true
+    }
+
+    /// Whether the database is down, by a proof that is not old: since the last one the process may have been frozen, or
+    /// may have waited for a turn. By a change, for one that only answers may have no room left.
+    async fn is_still_down(&self) -> bool {
+        for _ in 0..TURNS {
+            if self.outage.is_proved() {
+                return true;
+            }
+            let hasty = self.with_patience(WHILE_DOWN);
+            let asking = no_longer_than(WHILE_DOWN + IN_ALL, hasty.store.seen(self.function));
+            match awake(asking).await {
+                (Ok(()), _) => return false,
+                (Err(_), true) => self.outage.asked(),
+                (Err(_), false) => self.forget_what_it_slept_through(),
+            }
+        }
+        self.outage.is_proved()
+    }
+
+    /// The process was frozen while the database was asked: that says nothing, and connections may be dead.
+    pub(super) fn forget_what_it_slept_through(&self) {
+        tracing::warn!("the process was not awake while the database was asked: it is asked again");
+        self.store.forget_connections();
+    }
+
+    /// Whether a room that can be read shows what a call without an answer said at this time. Lines that are known to
+    /// be others do not count; where it cannot be told, the answer is no: doubled is better than lost.
+    async fn is_there(&self, room: &Room, channel: &dyn Channel, part: &Draft, at: Timestamp) -> bool {
+        if self.settings.groupme.access_token.is_none() {
+            return false;
+        }
+        let from = at.as_second() - CLOCKS.as_secs().cast_signed();
+        let wanted = fingerprint(&part.text, part.picture_url.as_deref());
+        let started = Instant::now();
+        let read = channel.read_back(room, from, self.settings.lanes.http).await;
+        let duration_ms = millis(started.elapsed());
+        let lines = match read {
+            ReadBack::Lines(lines) => lines,
+            ReadBack::Failed { status, error } => {
+                tracing::warn!(room = room.name, status, error, duration_ms, "room not read without the database");
+                return false;
+            }
+        };
+        let same = |line: &Line| {
+            let late = line.created_at().is_none_or(|at| at.as_second() >= from);
+            line.is_bot() && late && line.fingerprint() == wanted
+        };
+        let shown = lines.iter().filter_map(|line| Line::read(&line.json)).filter(same).count();
+        let within = Duration::from_secs(Timestamp::now().as_second().saturating_sub(from).try_into().unwrap_or(0));
+        let found = shown > self.outage.times_said(room, &wanted, within);
+        tracing::info!(room = room.name, found, duration_ms, "room read without the database");
+        if found {
+            self.outage.said(room, wanted);
+        }
+        found
     }
 
     async fn call(

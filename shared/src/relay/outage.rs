@@ -1,13 +1,15 @@
 //! What one process remembers of an outage of the database: that it is down, how far it has come with posting alarms by
 //! itself, and at what pace. Nothing here is a promise: a process that ends forgets it, and then a batch that comes
 //! back may be seen twice, which is the exception that the README names.
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::Since;
 use super::direct::Call;
 use crate::config::Room;
 
@@ -18,6 +20,12 @@ const REMEMBERED: Duration = Duration::from_secs(5);
 /// behind thousands of others must not wait until each batch of them has asked.
 const ASKED: Duration = Duration::from_secs(1);
 
+/// So long it is believed that it is down: who was frozen since, or waited for a turn, asks again before a call.
+const PROVED: Duration = Duration::from_secs(2);
+
+/// What was stored is remembered for so long, and of so many messages: a batch that comes back does so much sooner.
+const TAKEN: (Duration, usize) = (Duration::from_secs(600), 5000);
+
 /// What is remembered of a message is forgotten after this; a batch comes back much sooner.
 const KEPT: Duration = Duration::from_secs(3600);
 
@@ -26,9 +34,9 @@ pub(super) struct Outage(Mutex<Memory>);
 
 #[derive(Default)]
 struct Memory {
-    down: Option<Instant>,
-    /// When it was last asked in vain.
-    asked: Option<Instant>,
+    down: Option<Since>,
+    /// When it was last asked in vain, by somebody who was awake.
+    asked: Option<Since>,
     /// Somebody tries to connect to it.
     connecting: bool,
     /// Rooms that are not to be spoken in before, as their provider asked.
@@ -36,6 +44,11 @@ struct Memory {
     /// When the next post of a room would come, were there no burst (GCRA).
     arrivals: HashMap<String, Instant>,
     begun: HashMap<String, Begun>,
+    /// Alarms that are stored, the oldest first, and their names.
+    taken: VecDeque<(Since, String)>,
+    names: HashSet<String>,
+    /// What was said lately, the oldest first: when, in which room, and the fingerprint of the text.
+    said: VecDeque<(Since, String, Vec<u8>)>,
     /// Places of what was put aside and has not been stored since, each with whose it is.
     aside: BTreeMap<i64, Uuid>,
     /// The last place that was given.
@@ -57,6 +70,8 @@ pub(super) struct Progress {
     pub(super) next: usize,
     /// Calls whose answers were lost, of the next part.
     pub(super) unknowns: u32,
+    /// When the last of them was made.
+    pub(super) unknown_at: Option<Timestamp>,
     /// Nothing is left to be posted.
     pub(super) done: bool,
     /// At least one part is in the room.
@@ -80,7 +95,7 @@ impl Outage {
     /// Remembers that it was found down.
     pub(super) fn found(&self) {
         let mut memory = self.memory();
-        memory.down = Some(Instant::now());
+        memory.down = Some(Since::now());
         memory.recovered_by = None;
     }
 
@@ -89,9 +104,49 @@ impl Outage {
         self.memory().asked.is_some_and(|at| at.elapsed() < ASKED)
     }
 
-    /// It was asked in vain.
+    /// It was asked in vain, by a process that was awake all the while.
     pub(super) fn asked(&self) {
-        self.memory().asked = Some(Instant::now());
+        self.memory().asked = Some(Since::now());
+    }
+
+    /// Whether it surely is down.
+    pub(super) fn is_proved(&self) -> bool {
+        self.memory().asked.is_some_and(|at| at.elapsed() < PROVED)
+    }
+
+    /// An alarm is stored: should its batch come back, another may be posting it.
+    pub(super) fn took(&self, name: String) {
+        let mut memory = self.memory();
+        let memory = &mut *memory;
+        let (long, many) = TAKEN;
+        if memory.names.insert(name.clone()) {
+            memory.taken.push_back((Since::now(), name));
+        }
+        while memory.taken.len() > many || memory.taken.front().is_some_and(|(at, _)| at.elapsed() > long) {
+            let Some((_, name)) = memory.taken.pop_front() else { break };
+            memory.names.remove(&name);
+        }
+    }
+
+    /// Whether it is stored.
+    pub(super) fn has_taken(&self, name: &str) -> bool {
+        self.memory().names.contains(name)
+    }
+
+    /// This was said in a room.
+    pub(super) fn said(&self, room: &Room, fingerprint: Vec<u8>) {
+        let mut memory = self.memory();
+        memory.said.push_back((Since::now(), room.name.clone(), fingerprint));
+        while memory.said.front().is_some_and(|(at, ..)| at.elapsed() > KEPT) {
+            memory.said.pop_front();
+        }
+    }
+
+    /// How often this was said in a room within this time.
+    pub(super) fn times_said(&self, room: &Room, fingerprint: &[u8], within: Duration) -> usize {
+        let memory = self.memory();
+        let late = memory.said.iter().rev().take_while(|(at, ..)| at.elapsed() <= within);
+        late.filter(|(_, name, said)| *name == room.name && said == fingerprint).count()
     }
 
     /// Whether nobody tries to connect to it yet; the caller does now.

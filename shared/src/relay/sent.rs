@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::Relay;
 use super::accept::Outcome;
 use super::aside::{AT_FIRST, CONNECTING, IN_ALL, PATIENTLY, WHILE_DOWN, no_longer_than};
+use super::awake::{TURNS, awake};
 use super::own::Own;
 use super::plan::{Door, Offer, is_urgent};
 use crate::amqp_event::Delivery;
@@ -89,26 +90,48 @@ impl Relay {
         if known && self.outage.was_asked() {
             return Err(StoreError::Unavailable("it was down just now"));
         }
+        let mut turn = 1;
+        let (stored, was_awake) = loop {
+            let asked = awake(self.ask_to_store_one(offer, begun, known, end)).await;
+            let late = end.is_some_and(|end| Instant::now() >= end);
+            if asked.0.is_ok() || asked.1 || turn == TURNS || late {
+                break asked;
+            }
+            turn += 1;
+            self.forget_what_it_slept_through();
+        };
+        match &stored {
+            Ok(_) => drop(self.outage.over()),
+            Err(error) => {
+                self.connect_meanwhile();
+                if was_awake {
+                    self.outage.asked();
+                }
+                if !known && was_awake {
+                    self.outage.found();
+                    tracing::error!(error = error as &dyn std::error::Error, "the database is down");
+                }
+            }
+        }
+        stored
+    }
+
+    async fn ask_to_store_one(
+        &self,
+        offer: &Offer,
+        begun: bool,
+        known: bool,
+        end: Option<Instant>,
+    ) -> Result<Outcome, StoreError> {
         let limit = if known { WHILE_DOWN } else { AT_FIRST };
         let hasty = self.with_patience(limit);
-        let mut stored = no_longer_than(limit + IN_ALL, hasty.accept_one(offer, begun)).await;
+        let stored = no_longer_than(limit + IN_ALL, hasty.accept_one(offer, begun)).await;
         if stored.as_ref().is_err_and(StoreError::is_doubtful)
             && self.with_patience(if known { WHILE_DOWN } else { CONNECTING }).store.connects().await
         {
             let limit = PATIENTLY[usize::from(!is_urgent(offer, &self.settings))];
             let limit = end.map_or(limit, |end| limit.min(end.saturating_duration_since(Instant::now())));
-            stored = no_longer_than(limit, self.accept_one(offer, begun)).await;
-        }
-        match &stored {
-            Ok(_) => drop(self.outage.over()),
-            Err(error) => {
-                self.outage.asked();
-                self.connect_meanwhile();
-                if !known {
-                    self.outage.found();
-                    tracing::error!(error = error as &dyn std::error::Error, "the database is down");
-                }
-            }
+            return no_longer_than(limit, self.accept_one(offer, begun)).await;
         }
         stored
     }
@@ -119,7 +142,11 @@ impl Relay {
             self.settle_told(&self.told(offer)).await?;
             self.outage.recorded(&self.name_of(offer));
         }
-        self.accept(&[offer]).await?.pop().ok_or(StoreError::Answer("an outcome"))
+        let outcome = self.accept(&[offer]).await?.pop().ok_or(StoreError::Answer("an outcome"))?;
+        if is_urgent(offer, &self.settings) {
+            self.outage.took(self.name_of(offer));
+        }
+        Ok(outcome)
     }
 
     /// Publishes it to where the consumer takes it from; whether the broker has it.

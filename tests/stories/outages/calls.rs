@@ -14,11 +14,9 @@ use crate::payloads::wire::Wire;
 use crate::setup::Setup;
 use crate::station::{BOT, GROUP, PATIENCE, Station};
 
-/// No callback tells of the post, and whoever found the part without a record would post it again; but not so soon that
-/// the record could not be there.
+/// No callback tells of the post, and whoever found the part without a record would post it again, if only after a while.
 fn without_callbacks(diary: &Diary) -> Setup {
-    let setup = diary.setup();
-    Setup { lanes: format!("{}\nwindow = \"10s\"", setup.lanes), callbacks: false, ..setup }
+    Setup { callbacks: false, ..diary.setup() }
 }
 
 async fn in_the_air(wire: &Wire) {

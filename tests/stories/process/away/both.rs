@@ -8,28 +8,30 @@ use super::ground::{Ground, Own, SETTLED};
 use crate::attack::attack;
 use crate::process::traffic::Door;
 
-const AWAY: Duration = Duration::from_secs(4);
+const AWAY: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_postgres_and_rabbitmq_away_alarms_by_http_go_out_and_the_rest_comes_afterwards() {
     attack("both-down", &[41], async |seed| {
         let own = Own { postgres: true, rabbitmq: true, ..Own::default() };
         let mut ground = Ground::open("both-down", seed, own).await;
-        sleep_until(ground.opened + SETTLED.saturating_sub(Duration::from_secs(2))).await;
-        ground.say(12, Duration::from_millis(1500), &[]);
-        ground.rest(500, 1500).await;
-        sleep_until(ground.opened + SETTLED).await;
-        ground.say(3, Duration::from_millis(200), &[]);
-        ground.busy_database().await;
         // The broker is killed or frozen; Postgres is the other way round.
         let kill_broker = ground.chance.within(0..2) == 0;
+        let settled = if kill_broker { SETTLED } else { Duration::ZERO };
+        sleep_until(ground.opened + settled.saturating_sub(Duration::from_secs(2))).await;
+        ground.say(9, Duration::from_millis(1200), &[]);
+        ground.rest(500, 1500).await;
+        sleep_until(ground.opened + settled).await;
+        ground.say(3, Duration::from_millis(200), &[]);
+        ground.busy_database().await;
         let (one, other) = if kill_broker { ("killed", "frozen") } else { ("frozen", "killed") };
         ground.did += &format!("RabbitMQ {one}, Postgres {other}, ");
+        let gone = Instant::now();
         ground.with_postgres(move |postgres| if kill_broker { postgres.freeze() } else { postgres.kill() }).await;
         ground.with_rabbitmq(move |rabbitmq| if kill_broker { rabbitmq.kill() } else { rabbitmq.freeze() }).await;
-        let gone = Instant::now();
+        ground.without = Some(gone);
         ground.rest(50, 150).await;
-        ground.say(15, AWAY.mul_f64(0.8), &[Door::Http]);
+        ground.say(12, AWAY.mul_f64(0.8), &[Door::Http]);
         sleep_until(gone + AWAY).await;
         ground.back = Instant::now();
         let broker_first = ground.chance.within(0..2) == 0;

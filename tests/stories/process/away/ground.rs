@@ -17,6 +17,7 @@ use super::disk::{self, Disk, move_to_small_disk};
 use crate::attack::Tally;
 use crate::process::chance::Chance;
 use crate::process::emulator::client;
+use crate::process::reckoning::Away;
 use crate::process::traffic::{Door, Message};
 use crate::process::works::{SOURCE, Setup, Works, eventually, group};
 use crate::station::{KEY, connect};
@@ -70,6 +71,8 @@ pub struct Ground {
     /// What was done, in words.
     pub did: String,
     pub opened: Instant,
+    /// When Postgres went away, if it does.
+    pub without: Option<Instant>,
     /// When what was away came back.
     pub back: Instant,
     dir: PathBuf,
@@ -136,6 +139,7 @@ impl Ground {
             hits: 0,
             did: String::new(),
             opened: Instant::now(),
+            without: None,
             back: Instant::now(),
             dir,
             scissors,
@@ -256,7 +260,8 @@ impl Ground {
         // It had the alarm and could do no more with it: a disk may be full between a message and its first call.
         let had: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
         let messages: Vec<Message> = said.iter().map(|said| said.message.clone()).collect();
-        let reckoning = works.reckon(&messages, OVERLAP).await;
+        let outage = self.without.map(|from| Away { from, until: from + away });
+        let reckoning = works.reckon_after(outage, &messages, OVERLAP).await;
         let mut tally = reckoning.tally(&self.did, works);
         // Who posts without the database has no lane: where a database still takes some of what comes, both speak.
         tally.others.retain(|fault| fault != "a post came while another of the same bot was in the air");
@@ -309,7 +314,8 @@ impl Ground {
         let works = Arc::into_inner(self.works).unwrap();
         works.end().await;
         let stopped = spawn_blocking(move || {
-            drop(self.rabbitmq);
+            // It would take its time to end in order, and nothing of it is kept.
+            self.rabbitmq.into_iter().for_each(|mut rabbitmq| rabbitmq.kill());
             drop(self.postgres);
             // Clusters are large; the logs that are of use lie with the story's own.
             drop(std::fs::remove_dir_all(self.dir));

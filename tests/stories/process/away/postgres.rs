@@ -25,8 +25,9 @@ async fn round(
     ground.say(15, Duration::from_secs(2), &[]);
     ground.rest(500, 1500).await;
     ground.busy_database().await;
-    go(&mut ground).await;
     let gone = Instant::now();
+    go(&mut ground).await;
+    ground.without = Some(gone);
     ground.rest(50, 150).await;
     ground.say(18, AWAY.mul_f64(0.8), &BOTH);
     tokio::time::sleep_until(gone + AWAY).await;

@@ -11,7 +11,10 @@ use crate::process::works::eventually;
 use crate::station::required;
 
 /// How long it is away; one that was killed takes longer to come back.
-const AWAY: Duration = Duration::from_secs(4);
+const AWAY: Duration = Duration::from_millis(2500);
+
+/// How long Postgres is away, and for most of that time the broker's answers, too.
+const UNCONFIRMED: Duration = Duration::from_secs(4);
 
 /// Within this a door that needs no broker says yes.
 const UNAFFECTED: Duration = Duration::from_secs(4);
@@ -21,20 +24,21 @@ async fn round(
     story: &'static str,
     seed: u64,
     own: Own,
+    settled: Duration,
     go: impl AsyncFn(&mut Ground),
     come_back: impl AsyncFn(&mut Ground),
 ) -> Tally {
     let mut ground = Ground::open(story, seed, own).await;
-    sleep_until(ground.opened + SETTLED.saturating_sub(Duration::from_secs(2))).await;
-    ground.say(15, Duration::from_secs(2), &[]);
+    sleep_until(ground.opened + settled.saturating_sub(Duration::from_secs(2))).await;
+    ground.say(12, Duration::from_millis(1500), &[]);
     ground.rest(500, 1500).await;
-    sleep_until(ground.opened + SETTLED).await;
+    sleep_until(ground.opened + settled).await;
     // Something is surely under way.
-    ground.say(9, Duration::from_secs(1), &[]);
+    ground.say(6, Duration::from_millis(600), &[]);
     ground.busy_broker().await;
     go(&mut ground).await;
     let gone = Instant::now();
-    ground.say(15, AWAY.mul_f64(0.8), &[Door::Http]);
+    ground.say(12, AWAY.mul_f64(0.8), &[Door::Http]);
     sleep_until(gone + AWAY).await;
     ground.back = Instant::now();
     come_back(&mut ground).await;
@@ -61,16 +65,20 @@ fn own_broker() -> Own {
 async fn with_rabbitmq_killed_and_started_again_nothing_is_lost_and_senders_do_not_notice() {
     let go = async |ground: &mut Ground| ground.with_rabbitmq(|rabbitmq| rabbitmq.kill()).await;
     let come_back = async |ground: &mut Ground| ground.with_rabbitmq(|rabbitmq| rabbitmq.start_again().unwrap()).await;
-    attack("rabbitmq-killed", &[31], async |seed| round("rabbitmq-killed", seed, own_broker(), go, come_back).await)
-        .await;
+    attack("rabbitmq-killed", &[31], async |seed| {
+        round("rabbitmq-killed", seed, own_broker(), SETTLED, go, come_back).await
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_rabbitmq_frozen_nothing_is_lost_and_senders_do_not_notice() {
     let go = async |ground: &mut Ground| ground.with_rabbitmq(|rabbitmq| rabbitmq.freeze()).await;
     let come_back = async |ground: &mut Ground| ground.with_rabbitmq(|rabbitmq| rabbitmq.thaw()).await;
-    attack("rabbitmq-frozen", &[32], async |seed| round("rabbitmq-frozen", seed, own_broker(), go, come_back).await)
-        .await;
+    attack("rabbitmq-frozen", &[32], async |seed| {
+        round("rabbitmq-frozen", seed, own_broker(), Duration::ZERO, go, come_back).await
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -90,8 +98,10 @@ async fn with_connections_closed_by_rabbitmq_nothing_is_lost_and_senders_do_not_
         }
     };
     let come_back = async |_: &mut Ground| {};
-    attack("rabbitmq-closed", &[33], async |seed| round("rabbitmq-closed", seed, Own::default(), go, come_back).await)
-        .await;
+    attack("rabbitmq-closed", &[33], async |seed| {
+        round("rabbitmq-closed", seed, Own::default(), Duration::ZERO, go, come_back).await
+    })
+    .await;
 }
 
 /// Where it hurts: the functions publish because Postgres is away. What is confirmed to nobody may be there all the same.
@@ -106,14 +116,15 @@ async fn with_publishes_unconfirmed_while_postgres_is_away_nothing_is_lost() {
         ground.say(12, Duration::from_millis(1500), &[]);
         ground.rest(500, 1500).await;
         ground.busy_database().await;
-        ground.with_postgres(|postgres| postgres.kill()).await;
         let gone = Instant::now();
+        ground.with_postgres(|postgres| postgres.kill()).await;
+        ground.without = Some(gone);
         ground.say(9, Duration::from_secs(1), &[Door::Http]);
         ground.rest(100, 1000).await;
         proxy.fall_silent();
         // What is in the queue comes when the broker lets go of the batch before it.
         ground.say(12, Duration::from_secs(2), &[Door::Http]);
-        sleep_until(gone + AWAY).await;
+        sleep_until(gone + UNCONFIRMED).await;
         let swallowed = proxy.pass();
         ground.hits += swallowed;
         ground.did += &format!("{swallowed} answers of the broker swallowed, ");
