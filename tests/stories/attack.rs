@@ -35,6 +35,11 @@ fn wanted() -> Option<(u64, PathBuf)> {
     Some((seed.parse().expect("TALKBACK_CHAOS_SEED is a number"), report.into()))
 }
 
+/// Whether times are measured: where many tests run at once, how long something takes says nothing.
+pub fn measures() -> bool {
+    wanted().is_some()
+}
+
 /// Runs an attack: with these seeds, of which at least one must have struck something in mid-flight; or, for `cargo xtask
 /// chaos`, with the one that it names: there the rounds of an attack are summed before that is asked.
 ///

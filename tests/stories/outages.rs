@@ -15,8 +15,9 @@ use xtask::servers::{Postgres, PostgresOptions};
 
 use crate::setup::{Setup, usual_rooms};
 
-/// An alarm is to be seen within this.
-pub const AT_ONCE: Duration = Duration::from_secs(5);
+/// An alarm is to be seen within this, while Postgres is away: on a machine busy with other tests even 5 s can be too
+/// short, and how fast it is `cargo xtask chaos` and `cargo xtask bench` measure.
+pub const AT_ONCE: Duration = Duration::from_secs(20);
 
 /// How it goes away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
