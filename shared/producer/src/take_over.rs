@@ -143,6 +143,10 @@ impl Producer {
         mut asking: Option<&mut Asking>,
         effort: Duration,
     ) -> Ended {
+        // What has ended stays so: its records need not wait for who posts.
+        if journal.ended {
+            return Ended::Done;
+        }
         let room = &self.settings.room;
         let until = Instant::now() + effort;
         let lock = self.spool.lock(POSTING, until).await;
