@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::ground::{Ground, Own, SETTLED};
+use super::postgres::start_again;
 use crate::attack::attack;
 use crate::process::traffic::Door;
 
@@ -38,9 +39,7 @@ async fn with_postgres_and_rabbitmq_away_alarms_by_http_go_out_and_the_rest_come
         if broker_first {
             come_back(&mut ground, kill_broker).await;
         }
-        ground
-            .with_postgres(move |postgres| if kill_broker { postgres.thaw() } else { postgres.start_again().unwrap() })
-            .await;
+        ground.with_postgres(move |postgres| if kill_broker { postgres.thaw() } else { start_again(postgres) }).await;
         if !broker_first {
             come_back(&mut ground, kill_broker).await;
         }

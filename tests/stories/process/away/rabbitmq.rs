@@ -4,6 +4,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::ground::{Ground, Own, SETTLED};
+use super::postgres::start_again;
 use super::proxy::Proxy;
 use crate::attack::{Tally, attack};
 use crate::process::traffic::Door;
@@ -131,7 +132,7 @@ async fn with_publishes_unconfirmed_while_postgres_is_away_nothing_is_lost() {
         ground.say(6, Duration::from_secs(1), &[]);
         ground.rest(1000, 1500).await;
         ground.back = Instant::now();
-        ground.with_postgres(|postgres| postgres.start_again().unwrap()).await;
+        ground.with_postgres(start_again).await;
         let away = gone.elapsed();
         let said = ground.all_taken().await;
         ground.import().await;
