@@ -267,3 +267,31 @@ impl Outage {
         begun.rooms.insert(room.to_owned(), progress);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stored_is_remembered_but_not_without_bounds() {
+        let outage = Outage::default();
+        let many = TAKEN.1;
+        (0..=many).for_each(|number| outage.took(number.to_string()));
+        // Once more is no news.
+        outage.took(many.to_string());
+        assert!(!outage.has_taken("0") && outage.has_taken("1") && outage.has_taken(&many.to_string()));
+        let memory = outage.memory();
+        assert_eq!((memory.taken.len(), memory.names.len()), (many, many));
+    }
+
+    #[test]
+    fn only_a_database_that_was_asked_in_vain_and_has_not_come_back_is_proved_to_be_down() {
+        let outage = Outage::default();
+        outage.found();
+        assert!(outage.is_known() && !outage.is_proved());
+        outage.asked();
+        assert!(outage.is_proved());
+        outage.over();
+        assert!(!outage.is_known() && !outage.is_proved());
+    }
+}
