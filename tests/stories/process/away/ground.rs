@@ -263,8 +263,6 @@ impl Ground {
         let outage = self.without.map(|from| Away { from, until: from + away });
         let reckoning = works.reckon_after(outage, &messages, OVERLAP).await;
         let mut tally = reckoning.tally(&self.did, works);
-        // Who posts without the database has no lane: where a database still takes some of what comes, both speak.
-        tally.others.retain(|fault| fault != "a post came while another of the same bot was in the air");
         tally.hits = self.hits;
         let mut slowest = Duration::ZERO;
         for alarm in said.iter().filter(|said| said.at_once && !had.contains(&said.message.uid)) {
