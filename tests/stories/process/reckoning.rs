@@ -127,6 +127,11 @@ impl Works {
         // What a killed caller had begun to say is cut short on its way; nothing else may be wrong with a request.
         let cut_short = "POST /v3/bots/post: the body is too long or breaks off";
         reckoning.complaints = self.sim.complaints().into_iter().filter(|c| c != cut_short).collect();
+        if away.is_some() {
+            // Who posts without the database has no lane: where a database still takes some of what comes, both speak.
+            let both = "a post came while another of the same bot was in the air";
+            reckoning.complaints.retain(|complaint| complaint != both);
+        }
         let untold = self.untold();
         let mut lines: Vec<Vec<Line>> = (0..self.rooms).map(|number| self.sim.lines(&group(number))).collect();
         let direct = self.drop_direct(&mut lines, away, &mut reckoning).await;

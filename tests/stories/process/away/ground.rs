@@ -264,8 +264,6 @@ impl Ground {
         let outage = self.without.map(|from| Away { from, until: from + away });
         let reckoning = works.reckon_after(outage, &messages, OVERLAP).await;
         let mut tally = reckoning.tally(&self.did, works);
-        // Who posts without the database has no lane: where a database still takes some of what comes, both speak.
-        tally.others.retain(|fault| fault != "a post came while another of the same bot was in the air");
         tally.hits = self.hits;
         let mut slowest = Duration::ZERO;
         let limit = if measures() { AT_ONCE } else { BESIDE_OTHERS };
