@@ -1,11 +1,10 @@
 //! GroupMe's callback: every line said in the room. Nothing signs it: the token in the path is the only credential.
 //! Answers within a second, since GroupMe asks again when it has to wait.
 mod door;
-
 use std::time::Duration;
 
 use lambda_http::{Body, Request, RequestExt as _, Response};
-use talkback::chat::{Heard, Line};
+use talkback::chat::Heard;
 use talkback::relay::Relay;
 use talkback::relay::dispatch::{Budget, end_of};
 use talkback::store::StoreError;
@@ -54,12 +53,8 @@ pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
         }
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "line not stored");
-            put_aside(relay, &line).await
+            // It is heard when the database is back; where the broker does not take it either, GroupMe asks again.
+            door::answer(if relay.keep_line(&line, ASIDE).await { 200 } else { 503 })
         }
     }
-}
-
-/// The line is heard when the database is back; where the broker does not take it either, GroupMe asks again.
-async fn put_aside(relay: &Relay, line: &Line) -> Response<Body> {
-    door::answer(if relay.keep_line(line, ASIDE).await { 200 } else { 503 })
 }
