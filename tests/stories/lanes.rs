@@ -4,12 +4,29 @@ use std::time::Duration;
 use groupme_sim::{CallbackMode, Fault, What};
 use serde_json::{Value, json};
 use talkback::relay::dispatch::Budget;
+use talkback::store::lanes::{CallReport, Claimed, Outcome};
 use uuid::Uuid;
 
 use crate::station::{BOT, GROUP, MEMBER, Setup, Station, dressed, usual_rooms};
 
 pub fn message(text: &str) -> Value {
     Station::message("source.standard", &json!({ "body": text, "wbor_message_id": Uuid::new_v4().to_string() }))
+}
+
+/// What there is to record of a call that ended so.
+pub fn called(claimed: &Claimed, outcome: Outcome) -> CallReport<'_> {
+    CallReport {
+        claimed,
+        channel: "groupme",
+        outcome,
+        status: None,
+        latency: Duration::ZERO,
+        request: json!({}),
+        response: None,
+        error: None,
+        pause: Duration::ZERO,
+        room_fingerprint: Vec::new(),
+    }
 }
 
 pub fn status(code: u16) -> What {

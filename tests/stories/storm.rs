@@ -11,6 +11,7 @@ use talkback::store::lanes::{CallReport, Claim, Claimed, Outcome};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
+use crate::lanes::called;
 use crate::station::{GROUP, Setup, Station};
 
 /// Sequences of numbers that differ each time.
@@ -32,18 +33,7 @@ impl Dice {
 }
 
 fn report(claimed: &Claimed, outcome: Outcome) -> CallReport<'_> {
-    CallReport {
-        claimed,
-        channel: "groupme",
-        outcome,
-        status: None,
-        latency: Duration::from_millis(1),
-        request: json!({}),
-        response: None,
-        error: None,
-        pause: Duration::from_millis(5),
-        room_fingerprint: Vec::new(),
-    }
+    CallReport { pause: Duration::from_millis(5), ..called(claimed, outcome) }
 }
 
 fn seen(text: &str) -> Line {

@@ -42,18 +42,7 @@ impl Bench {
         if cluster.exists() {
             std::fs::remove_dir_all(&cluster).context("cannot remove the old database")?;
         }
-        let postgres = Postgres::start(
-            &cluster,
-            PostgresOptions {
-                settings: std::env::var("BENCH_PG")
-                    .unwrap_or_default()
-                    .split_whitespace()
-                    .filter_map(|s| s.split_once('='))
-                    .map(|(a, b)| (a.to_owned(), b.to_owned()))
-                    .collect(),
-                ..PostgresOptions::default()
-            },
-        )?;
+        let postgres = Postgres::start(&cluster, PostgresOptions::default())?;
         let bots = (0..ROOMS).map(|n| Bot {
             bot_id: Self::bot(n),
             group_id: Self::group(n),

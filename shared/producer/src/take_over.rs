@@ -66,7 +66,7 @@ impl Held {
     }
 }
 
-/// How posting ended, for now.
+/// How far posting came.
 enum Ended {
     /// Nothing of it is to be posted any more.
     Done,

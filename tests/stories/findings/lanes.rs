@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use talkback::amqp_event::read_event;
 use talkback::relay::Relay;
 use talkback::relay::dispatch::Budget;
-use talkback::store::lanes::{CallReport, Claim, Claimed, Outcome};
+use talkback::store::lanes::{Claim, Claimed, Outcome};
 use tokio::time::Instant;
 
-use crate::lanes::message;
+use crate::lanes::{called, message};
 use crate::rules::sources;
 use crate::station::{Setup, Station, two_rooms, usual_rooms};
 
@@ -17,27 +17,12 @@ async fn accept(relay: &Relay, messages: &[Value]) {
     relay.take_in(records, jiff::Timestamp::now()).await.unwrap();
 }
 
-fn report(claimed: &Claimed, outcome: Outcome) -> CallReport<'_> {
-    CallReport {
-        claimed,
-        channel: "groupme",
-        outcome,
-        status: None,
-        latency: Duration::ZERO,
-        request: json!({}),
-        response: None,
-        error: None,
-        pause: Duration::ZERO,
-        room_fingerprint: Vec::new(),
-    }
-}
-
 /// Takes lanes and "posts" until none may go, as a holder does, and does not look again later.
 async fn drain(relay: &Relay, token: &str) {
     let (rooms, lanes) = (relay.room_names(), &relay.settings.lanes);
     while let Some((_, mut claim)) = relay.store.take(token, &rooms, lanes).await.unwrap() {
         while let Claim::Post(claimed) = claim {
-            let report = report(&claimed, Outcome::Posted);
+            let report = called(&claimed, Outcome::Posted);
             (_, claim) = relay.store.record_and_claim(token, &report, lanes).await.unwrap();
         }
     }
@@ -105,7 +90,7 @@ async fn who_waits_for_its_turn_has_claimed_nothing() {
     let relay = station.relay("tests");
     accept(&relay, &[message("a"), message("b")]).await;
     let first = claimed(&relay, "holder").await;
-    let report = report(&first, Outcome::Posted);
+    let report = called(&first, Outcome::Posted);
     let (_, next) = relay.store.record_and_claim("holder", &report, &relay.settings.lanes).await.unwrap();
     assert!(matches!(next, Claim::Wait(wait) if wait > Duration::from_secs(50)), "its turn is a minute away");
     let parts = "select state || ' ' || attempt from parts order by 1";
@@ -136,7 +121,7 @@ async fn a_late_proof_counts_also_while_a_later_attempt_is_in_the_air() {
     assert_eq!(how, "absent");
     let Claim::Post(_) = relay.store.claim("next", lanes, None).await.unwrap() else { panic!("not claimed again") };
     // Then the first caller thaws, and has been answered; the next one comes too late for its call.
-    relay.store.record_and_release("frozen", &report(&first, Outcome::Posted), lanes).await.unwrap();
+    relay.store.record_and_release("frozen", &called(&first, Outcome::Posted), lanes).await.unwrap();
     relay.store.disown("next", None).await.unwrap();
     assert_eq!(station.column("select state from deliveries").await, ["sent"]);
     assert!(!matches!(relay.store.claim("next", lanes, None).await.unwrap(), Claim::Post(_)), "posted once more");
