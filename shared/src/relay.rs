@@ -6,6 +6,7 @@
 pub mod accept;
 mod answer;
 pub mod aside;
+mod ask;
 mod attempt;
 mod awake;
 pub mod batch;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::Relay;
-use super::awake::{TURNS, awake};
+use super::awake::awake;
 use super::batch::{Counts, Entry, Item};
 use super::direct::Told;
 use super::own::Own;
@@ -154,41 +154,18 @@ impl Relay {
         if entries.is_empty() {
             return Ok(());
         }
-        let known = self.outage.is_known();
-        if known && self.outage.was_asked() {
-            return Err(StoreError::Unavailable("it was down just now"));
-        }
+        let mut question = self.question(last)?;
+        let known = question.known;
         // What comes from ourselves was put on the broker because the database was down.
         let ours = |entry: &Entry| matches!(&entry.record, AmqpRecord::Delivery(d) if self.own_of(d).is_some());
         let limit = if known || entries.iter().any(ours) { WHILE_DOWN } else { AT_FIRST };
         let connecting = if known { WHILE_DOWN } else { CONNECTING };
-        let mut turn = 1;
-        let (stored, was_awake) = loop {
+        loop {
             let asked = awake(Box::pin(self.ask_to_store(entries, counts, [limit, connecting], last))).await;
-            let late = last.is_some_and(|last| Instant::now() >= last);
-            if asked.0.is_ok() || asked.1 || turn == TURNS || late {
-                break asked;
-            }
-            turn += 1;
-            self.forget_what_it_slept_through();
-        };
-        match &stored {
-            Ok(()) if self.outage.over() => tracing::info!("the database is back"),
-            Ok(()) => {}
-            Err(error) => {
-                self.connect_meanwhile();
-                if was_awake {
-                    self.outage.asked();
-                }
-                // A brief look is not enough to say so anew: it must be asked properly now and then.
-                if !known && was_awake {
-                    self.outage.found();
-                    let error = error as &dyn std::error::Error;
-                    tracing::error!(error, "the database is down: alarms go without it, everything else is put aside");
-                }
+            if question.is_settled(&asked) {
+                return asked.0;
             }
         }
-        stored
     }
 
     /// `limits`: for the first answer, and for a new connection.
@@ -211,18 +188,6 @@ impl Relay {
             return no_longer_than(limit, Box::pin(self.wake_and_store(entries, counts, FEW))).await;
         }
         stored
-    }
-
-    /// Goes on connecting, with all the time it takes: a database that is back, but slow to let anybody in, must find a
-    /// connection ready when it is asked next.
-    pub(super) fn connect_meanwhile(&self) {
-        if self.outage.begin_connecting() {
-            let relay = self.clone();
-            tokio::spawn(async move {
-                relay.store.warm().await;
-                relay.outage.end_connecting();
-            });
-        }
     }
 
     async fn wake_and_store(

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::Relay;
 use super::accept::Outcome;
 use super::aside::{AT_FIRST, CONNECTING, IN_ALL, PATIENTLY, WHILE_DOWN, no_longer_than};
-use super::awake::{TURNS, awake};
+use super::awake::awake;
 use super::own::Own;
 use super::plan::{Door, Offer, is_urgent};
 use crate::amqp_event::Delivery;
@@ -86,34 +86,13 @@ impl Relay {
 
     /// Down is not failed: asked again on a new connection, unless none can be had.
     async fn store_one(&self, offer: &Offer, begun: bool, end: Option<Instant>) -> Result<Outcome, StoreError> {
-        let known = self.outage.is_known();
-        if known && self.outage.was_asked() {
-            return Err(StoreError::Unavailable("it was down just now"));
-        }
-        let mut turn = 1;
-        let (stored, was_awake) = loop {
-            let asked = awake(self.ask_to_store_one(offer, begun, known, end)).await;
-            let late = end.is_some_and(|end| Instant::now() >= end);
-            if asked.0.is_ok() || asked.1 || turn == TURNS || late {
-                break asked;
-            }
-            turn += 1;
-            self.forget_what_it_slept_through();
-        };
-        match &stored {
-            Ok(_) => drop(self.outage.over()),
-            Err(error) => {
-                self.connect_meanwhile();
-                if was_awake {
-                    self.outage.asked();
-                }
-                if !known && was_awake {
-                    self.outage.found();
-                    tracing::error!(error = error as &dyn std::error::Error, "the database is down");
-                }
+        let mut question = self.question(end)?;
+        loop {
+            let asked = awake(self.ask_to_store_one(offer, begun, question.known, end)).await;
+            if question.is_settled(&asked) {
+                return asked.0;
             }
         }
-        stored
     }
 
     async fn ask_to_store_one(
