@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::compose::Limits;
 use crate::config::{Room, Settings};
+use crate::guard::Guard;
 use crate::picture::{Missing, Picture};
 
 /// Makes a channel.
@@ -43,6 +44,8 @@ pub enum Answer {
         /// The provider says that we are too fast.
         limited: bool,
     },
+    /// Nothing was sent: by the time it could be, it was too late to call.
+    Late,
     /// Surely not posted, and never will be.
     Refuse {
         /// What is wrong.
@@ -136,8 +139,8 @@ pub trait Channel: Send + Sync {
     /// The word in the configuration and in rows.
     fn name(&self) -> &'static str;
 
-    /// Makes one call, within `limit` in all.
-    fn post<'a>(&'a self, post: Post<'a>, limit: Duration) -> Calling<'a, Call>;
+    /// Makes one call, within `limit` in all; the request leaves only while `guard` is open.
+    fn post<'a>(&'a self, post: Post<'a>, limit: Duration, guard: Guard) -> Calling<'a, Call>;
 
     /// Reads the room's lines since a moment (seconds of the epoch, by the provider's clock), within `limit` in all.
     fn read_back<'a>(&'a self, room: &'a Room, since: i64, limit: Duration) -> Calling<'a, ReadBack>;

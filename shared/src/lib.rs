@@ -12,6 +12,7 @@
 //! | [`relay`] | accept and dispatch: the one place that knows all the parts |
 //! | [`chat`], [`command`] | a line said in the room: record it, confirm with it, or obey it |
 //! | [`channel`] | one file per channel: limits, `post`, and `upload` |
+//! | [`guard`] | until when a call may begin |
 //! | [`fetch`] | pictures from the web, asked for only where that is safe |
 //! | [`store`] | Postgres: SQL, and nothing but SQL |
 //! | [`broker`] | RabbitMQ: topology, confirmed publishing |
@@ -35,6 +36,7 @@ pub mod compose;
 pub mod config;
 pub mod delivery;
 pub mod fetch;
+pub mod guard;
 pub mod json;
 pub mod message;
 pub mod picture;

@@ -28,7 +28,6 @@ pub mod tend;
 pub mod unrecorded;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
@@ -171,23 +170,5 @@ impl Relay {
     /// A channel for one dispatch.
     pub(crate) fn channel(&self, room: &Room) -> Result<Box<dyn Channel>, ChannelError> {
         channel::make(&room.channel, &self.settings)
-    }
-}
-
-/// Time as a guard needs it: a freeze may stop the monotonic clock or not, and the wall clock may be set back; the
-/// larger of both is never too small by more than both errors at once.
-#[derive(Clone, Copy)]
-pub(crate) struct Since {
-    monotonic: std::time::Instant,
-    wall: std::time::SystemTime,
-}
-
-impl Since {
-    pub(crate) fn now() -> Self {
-        Self { monotonic: std::time::Instant::now(), wall: std::time::SystemTime::now() }
-    }
-
-    pub(crate) fn elapsed(self) -> Duration {
-        self.monotonic.elapsed().max(self.wall.elapsed().unwrap_or_default())
     }
 }

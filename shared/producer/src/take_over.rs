@@ -8,6 +8,7 @@ use talkback::broker::{HeaderValue, Props};
 use talkback::channel::{Answer, Channel as _, Post, ReadBack, Refusal};
 use talkback::compose::Dress;
 use talkback::delivery::PartState;
+use talkback::guard::Guard;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -193,7 +194,8 @@ impl Producer {
             turns.charge(room, Timestamp::now(), &self.spool);
             let part = &journal.parts[index];
             let post = Post { room, text: &part.text, picture_url: part.picture_url.as_deref() };
-            let call = self.channel.post(post, self.settings.http).await;
+            let guard = Guard::from_now(self.settings.http);
+            let call = self.channel.post(post, self.settings.http, guard).await;
             let part = &mut journal.parts[index];
             if let Some(latest) = part.calls.last_mut() {
                 latest.status = call.status;
@@ -211,6 +213,11 @@ impl Producer {
                     }
                     turns.pause(Timestamp::now(), after.unwrap_or(pause), &self.spool);
                     pause = (pause * 2).min(AGAIN_AT_MOST);
+                }
+                // The world went on: whose turn it is must be judged again.
+                Answer::Late => {
+                    part.state = PartState::Waiting;
+                    part.calls.pop();
                 }
                 Answer::Unknown => {
                     turns.pause(Timestamp::now(), pause, &self.spool);

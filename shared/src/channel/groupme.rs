@@ -2,6 +2,7 @@
 //! (<https://dev.groupme.com/docs/v3#messages>) and uploads pictures. The bot id is the secret: it is in the request and nowhere else.
 use std::time::Duration;
 
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use super::{Answer, Call, Calling, Channel, ChannelError, Post, ReadBack, ReadLine, Refusal, Uploaded};
 use crate::compose::Limits;
 use crate::config::{self, Room, Settings};
+use crate::guard::Guard;
 use crate::picture::Picture;
 
 mod upload;
@@ -65,7 +67,7 @@ impl Channel for GroupMe {
         "groupme"
     }
 
-    fn post<'a>(&'a self, post: Post<'a>, limit: Duration) -> Calling<'a, Call> {
+    fn post<'a>(&'a self, post: Post<'a>, limit: Duration, guard: Guard) -> Calling<'a, Call> {
         Box::pin(async move {
             let mut body = json!({ "text": post.text });
             if let Some(url) = post.picture_url {
@@ -75,15 +77,16 @@ impl Channel for GroupMe {
             let secret = post.room.bot_id.expose_secret();
             body["bot_id"] = json!(secret);
             let url = format!("{}/bots/post", self.api_url);
-            let sent = self.client.post(url).timeout(limit).json(&body).send().await;
+            let request_of = self.client.post(url).timeout(limit).header(CONTENT_TYPE, "application/json");
+            let sent = request_of.body(guard.body(body.to_string().into_bytes())).send().await;
             let response = match sent {
                 Ok(response) => response,
                 Err(error) => {
                     // A refused connection, an unknown name, a failed handshake: no byte of the request went out.
-                    let answer = if error.is_connect() || error.is_builder() {
-                        Answer::Retry { after: None, limited: false }
-                    } else {
-                        Answer::Unknown
+                    let answer = match error {
+                        _ if Guard::has_stopped(&error) => Answer::Late,
+                        _ if error.is_connect() || error.is_builder() => Answer::Retry { after: None, limited: false },
+                        _ => Answer::Unknown,
                     };
                     return Call { answer, status: None, request, response: None, error: Some(name_of(&error)) };
                 }

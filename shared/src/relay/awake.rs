@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Since;
+use crate::guard::Since;
 
 /// How often a process that is asked is asked again before nothing is believed of what it says.
 pub(super) const TURNS: usize = 3;

@@ -25,6 +25,7 @@ use crate::chat::Line;
 use crate::compose::Draft;
 use crate::config::{Room, Unknown};
 use crate::delivery::Verdict;
+use crate::guard::Guard;
 
 /// The first wait before a call that was surely not posted is made again.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -262,6 +263,8 @@ impl Relay {
                     progress.posted = true;
                     (progress.next, progress.unknowns, pause) = (progress.next + 1, 0, AGAIN);
                 }
+                // The world went on: everything is judged again.
+                Answer::Late => drop(progress.calls.pop()),
                 Answer::Retry { after, .. } => {
                     if let Some(after) = after {
                         self.outage.pause(room, after.min(LONGEST));
@@ -358,7 +361,7 @@ impl Relay {
     ) -> (Answer, Call) {
         let (at, started) = (Timestamp::now(), Instant::now());
         let post = Post { room, text: &part.text, picture_url: part.picture_url.as_deref() };
-        let call = channel.post(post, limit).await;
+        let call = channel.post(post, limit, Guard::from_now(limit)).await;
         let latency = started.elapsed();
         let outcome = match call.answer {
             Answer::Posted => "posted",
@@ -367,6 +370,7 @@ impl Relay {
             Answer::Refuse { why: Refusal::Part } => "refused",
             Answer::Refuse { why: Refusal::Room } => "suspended",
             Answer::Unknown => "unknown",
+            Answer::Late => "late",
         };
         let duration_ms = millis(latency);
         let (status, error) = (call.status, call.error);

@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::Relay;
 use super::dispatch::{Budget, News};
-use super::{Relay, Since};
 use crate::channel::{Answer, Channel, Post, ReadBack, Refusal};
+use crate::guard::{Guard, Since};
 use crate::store::StoreError;
 use crate::store::lanes::{CallReport, Claim, Claimed, Outcome, Recorded};
 
@@ -138,11 +139,25 @@ impl Holder<'_> {
         Ok(Next::Claim(claim, since))
     }
 
-    /// Whether a call may still begin: what has passed since before the claim was sent must leave the whole HTTP limit
-    /// and a margin within the lease, and the function must live long enough.
-    fn may_call(&self, since: Since) -> bool {
+    /// Until when a call may begin: what has passed since before the claim was sent must leave the whole HTTP limit and a
+    /// margin within the lease; and a first part may be posted only until its producer posts by itself.
+    fn guard(&self, since: Since, deliver_in: Option<Duration>) -> Guard {
         let lanes = &self.relay.settings.lanes;
-        since.elapsed() + lanes.http + lanes.margin <= lanes.lease && Instant::now() + lanes.http <= self.budget.end
+        let within = lanes.lease.saturating_sub(lanes.http + lanes.margin);
+        Guard::new(since, deliver_in.map_or(within, |left| within.min(left)))
+    }
+
+    /// Whether the function lives long enough for a call.
+    fn outlasts_a_call(&self) -> bool {
+        Instant::now() + self.relay.settings.lanes.http <= self.budget.end
+    }
+
+    /// Nothing of what is claimed was sent, and nothing will be.
+    async fn abandon(&mut self, claimed: &Claimed) -> Result<Next, StoreError> {
+        self.called = None;
+        tracing::warn!(room = claimed.room, uid = claimed.uid, "claim abandoned: too late to call");
+        self.relay.store.disown(&self.token, None).await?;
+        Ok(Next::LetGo)
     }
 
     async fn post(&mut self, claimed: &Claimed, since: Since, last: bool) -> Result<Next, StoreError> {
@@ -163,17 +178,15 @@ impl Holder<'_> {
             }
         }
         let Some(channel) = self.channels.get(&room.channel) else { return Ok(Next::LetGo) };
-        // A first part may be posted only until its producer posts by itself.
+        let guard = self.guard(since, claimed.deliver_in);
         let limit = claimed.deliver_in.map_or(lanes.http, |left| lanes.http.min(left.saturating_sub(since.elapsed())));
-        if !self.may_call(since) || limit.is_zero() {
-            tracing::warn!(room = room.name, uid = claimed.uid, "claim abandoned: too late to call");
-            relay.store.disown(&self.token, None).await?;
-            return Ok(Next::LetGo);
+        if !guard.is_open() || !self.outlasts_a_call() {
+            return self.abandon(claimed).await;
         }
         let post = Post { room, text: &claimed.text, picture_url: claimed.picture_url.as_deref() };
         self.called = Some((claimed.delivery, claimed.part, claimed.attempt));
         let started = Instant::now();
-        let call = channel.post(post, limit).await;
+        let call = channel.post(post, limit, guard).await;
         let latency = started.elapsed();
         self.calls += 1;
         let (outcome, after) = match call.answer {
@@ -183,6 +196,7 @@ impl Holder<'_> {
             Answer::Refuse { why: Refusal::Part } => (Outcome::Refused, None),
             Answer::Refuse { why: Refusal::Room } => (Outcome::Suspended, None),
             Answer::Unknown => (Outcome::Unknown, None),
+            Answer::Late => return self.abandon(claimed).await,
         };
         tracing::info!(
             room = room.name,
@@ -279,7 +293,7 @@ impl Holder<'_> {
     async fn look(&mut self, claimed: &Claimed, since: Since) -> Result<Next, StoreError> {
         let relay = self.relay;
         let Some(room) = relay.room(&claimed.room) else { return Ok(Next::LetGo) };
-        if !self.may_call(since) {
+        if !self.guard(since, None).is_open() || !self.outlasts_a_call() {
             return Ok(Next::LetGo);
         }
         let Ok(channel) = relay.channel(room) else { return Ok(Next::LetGo) };

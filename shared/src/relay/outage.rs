@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Since;
 use super::direct::Call;
 use crate::config::Room;
+use crate::guard::Since;
 
 /// So long after it was found down, the database is asked only briefly: alarms may lie behind what is in hand.
 const REMEMBERED: Duration = Duration::from_secs(5);
