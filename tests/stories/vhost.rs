@@ -127,9 +127,9 @@ impl Vhost {
         self.client.get(format!("{}/{kind}/{}", self.api, self.name)).send().await.unwrap().json().await.unwrap()
     }
 
-    /// The next message of a queue, taken out of it.
+    /// The next message of a queue, taken out of it. What could not be published is tried again after 5, 10, 20 seconds.
     pub async fn next(&self, queue: &str) -> Delivery {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + PATIENCE * 3;
         let mut tick = interval(Duration::from_millis(25));
         loop {
             tick.tick().await;

@@ -177,14 +177,25 @@ fn marked(mark: &str) -> Vec<(i32, String)> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::process::{Command, Stdio};
 
     use super::*;
 
     #[test]
     fn what_a_round_left_running_is_found_by_its_report_and_killed() {
         let report = PathBuf::from(format!("/nowhere/{}/report.json", std::process::id()));
-        let start = |report: &Path| Command::new("sleep").arg("600").env(REPORT, report).spawn().unwrap();
+        let start = |report: &Path| {
+            // Whoever reads our output to its end must not wait for it, should this fail.
+            let child = Command::new("sleep").arg("600").env(REPORT, report).stdout(Stdio::null()).spawn().unwrap();
+            // A program that has just begun has no environment to be seen yet.
+            let mark = format!("{REPORT}={}", report.display());
+            let begun = Instant::now();
+            while marked(&mark).is_empty() {
+                assert!(begun.elapsed() < GRACE, "sleep has not begun");
+                thread::yield_now();
+            }
+            child
+        };
         let (mut ours, mut foreign) = (start(&report), start(&report.with_extension("another")));
         let collector = thread::spawn(move || ours.wait().unwrap());
         assert_eq!(end_all(&report).unwrap(), ["sleep"]);
