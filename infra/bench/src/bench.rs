@@ -84,7 +84,16 @@ impl Bench {
 
     /// A database with the relay's tables, without rows.
     pub(crate) fn database(&self, name: &str) -> Result<()> {
-        self.postgres.psql("postgres", &format!("create database {name} template talkback")).map(drop)
+        let end = Instant::now() + Duration::from_secs(5);
+        loop {
+            match self.postgres.psql("postgres", &format!("create database {name} template talkback")) {
+                // Who migrated it has let go of it, and its connection is ending.
+                Err(error) if error.to_string().contains("being accessed") && Instant::now() < end => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                other => return other.map(drop),
+            }
+        }
     }
 
     /// Takes a database away, which may be large.
