@@ -4,7 +4,8 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod,
+    Runtime,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
@@ -187,6 +188,8 @@ impl Store {
         );
         let pool = Pool::builder(manager)
             .max_size(connections)
+            // The one used last: what its server process has in its caches is warm.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .create_timeout(Some(Duration::from_secs(4)))
             .wait_timeout(Some(statement_timeout))
