@@ -3,14 +3,33 @@ use std::time::Duration;
 
 use groupme_sim::{CallbackMode, Fault, What};
 use serde_json::{Value, json};
+use talkback::relay::Relay;
 use talkback::relay::dispatch::Budget;
-use talkback::store::lanes::{CallReport, Claimed, Outcome};
+use talkback::store::StoreError;
+use talkback::store::lanes::{After, CallReport, Claim, Claimed, Outcome, Recorded, Then};
 use uuid::Uuid;
 
 use crate::station::{BOT, GROUP, MEMBER, Setup, Station, dressed, usual_rooms};
 
 pub fn message(text: &str) -> Value {
     Station::message("source.standard", &json!({ "body": text, "wbor_message_id": Uuid::new_v4().to_string() }))
+}
+
+/// Writes a call down and goes on in the lane.
+pub async fn record_and_claim(
+    relay: &Relay,
+    token: &str,
+    report: &CallReport<'_>,
+) -> Result<(Recorded, Claim), StoreError> {
+    match relay.store.record(token, report, &relay.settings.lanes, Then::Claim).await? {
+        (recorded, After::Claimed(claim)) => Ok((recorded, claim)),
+        _ => panic!("nothing was claimed"),
+    }
+}
+
+/// Writes a call down and lets go of the lane.
+pub async fn record_and_release(relay: &Relay, token: &str, report: &CallReport<'_>) -> Result<Recorded, StoreError> {
+    relay.store.record(token, report, &relay.settings.lanes, Then::LetGo).await.map(|(recorded, _)| recorded)
 }
 
 /// What there is to record of a call that ended so.

@@ -11,7 +11,7 @@ use talkback::store::lanes::{Claim, Claimed, Outcome};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use crate::lanes::called;
+use crate::lanes::{called, record_and_release};
 use crate::station::{BOT, GROUP, MEMBER, Setup, Station, usual_rooms};
 
 fn message(text: &str) -> Value {
@@ -134,7 +134,7 @@ async fn a_claim_that_came_too_late_to_call_is_free_for_the_next() {
     relay.store.disown("next", Some((next.delivery, next.part, next.attempt))).await.unwrap();
     station.until(PARTS, &["posting 1"]).await;
     let report = called(&next, Outcome::Unknown);
-    relay.store.record_and_release("next", &report, &relay.settings.lanes).await.unwrap();
+    record_and_release(&relay, "next", &report).await.unwrap();
     relay.store.disown("next", None).await.unwrap();
     station.until(PARTS, &["posting 1"]).await;
     station.end().await;
@@ -182,7 +182,7 @@ async fn a_late_answer_about_one_part_does_not_unblock_another_in_the_air() {
         .await
         .unwrap();
     assert_eq!(claims(&relay, "next").await.part, 2);
-    relay.store.record_and_release("frozen", &called(&first, Outcome::Posted), &relay.settings.lanes).await.unwrap();
+    record_and_release(&relay, "frozen", &called(&first, Outcome::Posted)).await.unwrap();
     station.until(PARTS, &["sent 1", "posting 1"]).await;
     station
         .until(
@@ -201,7 +201,7 @@ async fn a_part_given_up_and_refused_at_last_is_failed_and_counted_as_nothing_el
     let claimed = claims(&relay, "frozen").await;
     let given_up = "update parts set state = 'unconfirmed'; update deliveries set unsure = 1, state = 'unconfirmed'";
     station.db().await.batch_execute(given_up).await.unwrap();
-    relay.store.record_and_release("frozen", &called(&claimed, Outcome::Refused), &relay.settings.lanes).await.unwrap();
+    record_and_release(&relay, "frozen", &called(&claimed, Outcome::Refused)).await.unwrap();
     station.until("select state || ' ' || sent || ' ' || unsure from deliveries", &["failed 0 0"]).await;
     station.end().await;
 }

@@ -11,7 +11,7 @@ use talkback::store::lanes::{CallReport, Claim, Claimed, Outcome};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-use crate::lanes::called;
+use crate::lanes::{called, record_and_claim, record_and_release};
 use crate::station::{GROUP, Setup, Station};
 
 /// Sequences of numbers that differ each time.
@@ -91,7 +91,7 @@ async fn holder(relay: Relay, stop: Arc<AtomicBool>) {
             if shown {
                 drop(relay.hear(&seen(&claimed.text)).await);
             }
-            match relay.store.record_and_claim(&token, &report(&claimed, outcome), &relay.settings.lanes).await {
+            match record_and_claim(&relay, &token, &report(&claimed, outcome)).await {
                 Ok((_, next)) => claim = next,
                 Err(_) => break,
             }
@@ -101,7 +101,7 @@ async fn holder(relay: Relay, stop: Arc<AtomicBool>) {
         }
         if late.len() > 3 || dice.one_in(5) {
             for (token, claimed, outcome) in late.drain(..) {
-                drop(relay.store.record_and_release(&token, &report(&claimed, outcome), &relay.settings.lanes).await);
+                drop(record_and_release(&relay, &token, &report(&claimed, outcome)).await);
             }
         }
     }

@@ -12,7 +12,7 @@ use super::Relay;
 use super::own::Own;
 use crate::broker::RETRY;
 use crate::store::StoreError;
-use crate::store::lanes::{CallReport, Claimed, Outcome};
+use crate::store::lanes::{CallReport, Claimed, Outcome, Then};
 
 /// How long the broker may take.
 const LIMIT: Duration = Duration::from_secs(7);
@@ -111,10 +111,10 @@ impl Relay {
             room_fingerprint: attempt.room_fingerprint.clone(),
         };
         let lanes = &self.settings.lanes;
-        match self.store.record_and_release(&attempt.token, &report, lanes).await {
+        match self.store.record(&attempt.token, &report, lanes, Then::LetGo).await {
             // What a stranger answered is the only input here that we did not make.
             Err(error) if error.is_bad_input() && report.response.take().is_some() => {
-                self.store.record_and_release(&attempt.token, &report, lanes).await.map(drop)
+                self.store.record(&attempt.token, &report, lanes, Then::LetGo).await.map(drop)
             }
             other => other.map(drop),
         }

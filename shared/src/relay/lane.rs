@@ -13,7 +13,7 @@ use super::dispatch::{Budget, News};
 use crate::channel::{Answer, Channel, Post, ReadBack, Refusal};
 use crate::guard::{Guard, Since};
 use crate::store::StoreError;
-use crate::store::lanes::{CallReport, Claim, Claimed, Outcome, Recorded};
+use crate::store::lanes::{After, CallReport, Claim, Claimed, Outcome, Recorded, Then};
 
 /// Waits this short are slept with the lane held; for longer ones it is let go.
 const SHORT: Duration = Duration::from_millis(200);
@@ -48,9 +48,14 @@ enum Next {
     Claim(Claim, Since),
     /// Let go of the lane and look for another.
     LetGo,
-    /// Recorded and let go already.
+    /// Let go already.
     Gone,
+    /// Let go already, and looked for another: held now, if there was one.
+    Looked(Option<Held>),
 }
+
+/// A lane that was taken: its room, and what is to be done in it since when.
+type Held = (String, Claim, Since);
 
 impl Relay {
     /// Drains lanes until none may go; returns the number of calls made.
@@ -83,20 +88,31 @@ impl Relay {
 impl Holder<'_> {
     async fn run(&mut self) -> Result<(), StoreError> {
         let lanes = &self.relay.settings.lanes;
-        while !self.budget.is_over() {
-            let since = Since::now();
-            // Lets go of the lane held before, takes another, and claims: one round trip.
-            let Some((room, claim)) = self.relay.store.take(&self.token, &self.budget.rooms, lanes).await? else {
-                return Ok(());
+        let mut held: Option<Held> = None;
+        loop {
+            let (room, claim, since) = match held.take() {
+                Some(held) => held,
+                None if self.budget.is_over() => return self.relay.store.release(&self.token).await,
+                None => {
+                    let since = Since::now();
+                    // Lets go of the lane held before, takes another, and claims: one round trip.
+                    match self.relay.store.take(&self.token, &self.budget.rooms, lanes).await? {
+                        Some((room, claim)) => (room, claim, since),
+                        None => return Ok(()),
+                    }
+                }
             };
             self.tell(News::Took);
-            self.drain(&room, claim, since).await?;
+            match self.drain(&room, claim, since).await? {
+                Next::Looked(Some(next)) => held = Some(next),
+                Next::Looked(None) => return Ok(()),
+                _ => {}
+            }
         }
-        self.relay.store.release(&self.token).await
     }
 
     /// Drains one lane: at most a quantum, so that no room starves.
-    async fn drain(&mut self, room: &str, claim: Claim, since: Since) -> Result<(), StoreError> {
+    async fn drain(&mut self, room: &str, claim: Claim, since: Since) -> Result<Next, StoreError> {
         let lanes = &self.relay.settings.lanes;
         let quantum = Instant::now() + lanes.quantum;
         let mut parts = 0;
@@ -130,7 +146,7 @@ impl Holder<'_> {
                 next = Next::LetGo;
             }
         }
-        Ok(())
+        Ok(next)
     }
 
     async fn claim(&self, absent: Option<&Claimed>) -> Result<Next, StoreError> {
@@ -236,12 +252,19 @@ impl Holder<'_> {
         let mut doubtful = false;
         loop {
             let since = Since::now();
-            let recorded = if last || doubtful || self.budget.is_over() {
-                relay.store.record_and_release(&self.token, &report, lanes).await.map(|r| (r, Next::Gone))
-            } else {
-                let both = relay.store.record_and_claim(&self.token, &report, lanes).await;
-                both.map(|(r, claim)| (r, Next::Claim(claim, since)))
+            let then = match () {
+                () if doubtful || self.budget.is_over() => Then::LetGo,
+                () if last => Then::Take(&self.budget.rooms),
+                () => Then::Claim,
             };
+            let recorded = relay.store.record(&self.token, &report, lanes, then).await.map(|(recorded, after)| {
+                let next = match after {
+                    After::Claimed(claim) => Next::Claim(claim, since),
+                    After::LetGo => Next::Gone,
+                    After::Took(taken) => Next::Looked(taken.map(|(room, claim)| (room, claim, since))),
+                };
+                (recorded, next)
+            });
             match recorded {
                 Ok((recorded, next)) => {
                     self.called = None;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use self::statements::{CLAIM, DISOWN, POSTPONE, RECORD, RELEASE, TAKE};
-use super::connection::{Store, StoreError};
+use super::connection::{Lent, Store, StoreError};
 use crate::config::Lanes;
 
 /// How a call ended, in the word that is stored.
@@ -245,46 +245,60 @@ impl<'r> Facts<'r> {
 /// The attempt that the room was read for, in vain.
 pub type Absent<'a> = Option<&'a Claimed>;
 
+/// The lane that was taken, and what is to be done in it; `None`: none may go now.
+pub type Taken = Option<(String, Claim)>;
+
+/// What a holder does once its call is recorded.
+#[derive(Clone, Copy)]
+pub enum Then<'a> {
+    /// Goes on in its lane.
+    Claim,
+    /// Lets go of it.
+    LetGo,
+    /// Lets go of it, and looks again in these rooms.
+    Take(&'a [String]),
+}
+
+/// What came of [`Then`].
+pub enum After {
+    /// The next claim in the same lane.
+    Claimed(Claim),
+    /// The lane is free.
+    LetGo,
+    /// It is free, and perhaps another is held.
+    Took(Taken),
+}
+
+/// Sent in this order on one connection: three statements, three snapshots, one round trip.
+async fn let_go_and_take(client: &Lent, token: &str, rooms: &[String], lanes: &Lanes) -> Result<Taken, StoreError> {
+    let release = client.prepare_cached(RELEASE).await?;
+    let take = client.prepare_cached(TAKE).await?;
+    let claim = client.prepare_cached(CLAIM).await?;
+    let lease = lanes.lease.as_secs_f64();
+    let times = Times::of(lanes);
+    let params = times.params(&token, &None, &None, &None);
+    let (held, wanted): ([Param<'_>; 1], [Param<'_>; 3]) = ([&token], [&token, &lease, &rooms]);
+    let (released, taken, claimed) = tokio::join!(
+        client.execute(&release, &held),
+        client.query_opt(&take, &wanted),
+        client.query_opt(&claim, &params),
+    );
+    released?;
+    let Some(row) = taken? else { return Ok(None) };
+    Ok(Some((row.try_get(0)?, claim_of(claimed?)?)))
+}
+
 impl Store {
     /// Takes a lane and claims in it, in one round trip; lets go of the one held before, if any. `None`: no lane of
     /// these rooms may go now. *Let go, then look again* makes a wake-up impossible to lose: who fails to take after
     /// its commit failed because of a holder whose look comes later, with a newer snapshot.
-    pub async fn take(
-        &self,
-        token: &str,
-        rooms: &[String],
-        lanes: &Lanes,
-    ) -> Result<Option<(String, Claim)>, StoreError> {
+    pub async fn take(&self, token: &str, rooms: &[String], lanes: &Lanes) -> Result<Taken, StoreError> {
         self.again(|| self.take_once(token, rooms, lanes)).await
     }
 
-    async fn take_once(
-        &self,
-        token: &str,
-        rooms: &[String],
-        lanes: &Lanes,
-    ) -> Result<Option<(String, Claim)>, StoreError> {
+    async fn take_once(&self, token: &str, rooms: &[String], lanes: &Lanes) -> Result<Taken, StoreError> {
         let client = self.client().await?;
-        let result = self
-            .limit(async {
-                let release = client.prepare_cached(RELEASE).await?;
-                let take = client.prepare_cached(TAKE).await?;
-                let claim = client.prepare_cached(CLAIM).await?;
-                let lease = lanes.lease.as_secs_f64();
-                let times = Times::of(lanes);
-                let params = times.params(&token, &None, &None, &None);
-                let (held, wanted): ([Param<'_>; 1], [Param<'_>; 3]) = ([&token], [&token, &lease, &rooms]);
-                // Sent in this order on one connection: three statements, three snapshots, one round trip.
-                let (released, taken, claimed) = tokio::join!(
-                    client.execute(&release, &held),
-                    client.query_opt(&take, &wanted),
-                    client.query_opt(&claim, &params),
-                );
-                released?;
-                let Some(row) = taken? else { return Ok(None) };
-                Ok(Some((row.try_get(0)?, claim_of(claimed?)?)))
-            })
-            .await;
+        let result = self.limit(let_go_and_take(&client, token, rooms, lanes)).await;
         Self::finish(client, result)
     }
 
@@ -296,68 +310,53 @@ impl Store {
         claim_of(rows.into_iter().next())
     }
 
-    /// Records a call, then claims the next part: two statements (one would not see its own effects), one round trip.
-    /// The claim runs even if the record failed: it then finds the part in the air and says `Wait`.
-    pub async fn record_and_claim(
+    /// Records a call, and does what comes `then`: several statements (one would not see its own effects), one round trip.
+    /// They run even if the record failed: a claim then finds the part in the air and says `Wait`.
+    pub async fn record(
         &self,
         token: &str,
         report: &CallReport<'_>,
         lanes: &Lanes,
-    ) -> Result<(Recorded, Claim), StoreError> {
-        self.again(|| self.record_and_claim_once(token, report, lanes)).await
+        then: Then<'_>,
+    ) -> Result<(Recorded, After), StoreError> {
+        self.again(|| self.record_once(token, report, lanes, then)).await
     }
 
-    async fn record_and_claim_once(
+    async fn record_once(
         &self,
         token: &str,
         report: &CallReport<'_>,
         lanes: &Lanes,
-    ) -> Result<(Recorded, Claim), StoreError> {
+        then: Then<'_>,
+    ) -> Result<(Recorded, After), StoreError> {
         let client = self.client().await?;
         let result = self
             .limit(async {
                 let record = client.prepare_cached(RECORD).await?;
-                let claim = client.prepare_cached(CLAIM).await?;
-                let facts = Facts::of(report, lanes);
-                let times = Times::of(lanes);
-                let (record_params, claim_params) = (facts.params(&token), times.params(&token, &None, &None, &None));
-                let (recorded, claimed) =
-                    tokio::join!(client.query_one(&record, &record_params), client.query_opt(&claim, &claim_params),);
-                Ok((recorded_of(&recorded?)?, claim_of(claimed?)?))
-            })
-            .await;
-        Self::finish(client, result)
-    }
-
-    /// Records a call and lets go of the lane, in one round trip.
-    pub async fn record_and_release(
-        &self,
-        token: &str,
-        report: &CallReport<'_>,
-        lanes: &Lanes,
-    ) -> Result<Recorded, StoreError> {
-        self.again(|| self.record_and_release_once(token, report, lanes)).await
-    }
-
-    async fn record_and_release_once(
-        &self,
-        token: &str,
-        report: &CallReport<'_>,
-        lanes: &Lanes,
-    ) -> Result<Recorded, StoreError> {
-        let client = self.client().await?;
-        let result = self
-            .limit(async {
-                let record = client.prepare_cached(RECORD).await?;
-                let release = client.prepare_cached(RELEASE).await?;
                 let facts = Facts::of(report, lanes);
                 let params = facts.params(&token);
-                let held: [Param<'_>; 1] = [&token];
-                let (recorded, released) =
-                    tokio::join!(client.query_one(&record, &params), client.execute(&release, &held));
-                let recorded = recorded_of(&recorded?)?;
-                released?;
-                Ok(recorded)
+                let record = client.query_one(&record, &params);
+                // Neither is believed without the other: the commit of a record waits for no disk.
+                match then {
+                    Then::Claim => {
+                        let claim = client.prepare_cached(CLAIM).await?;
+                        let times = Times::of(lanes);
+                        let params = times.params(&token, &None, &None, &None);
+                        let (recorded, claimed) = tokio::join!(record, client.query_opt(&claim, &params));
+                        Ok((recorded_of(&recorded?)?, After::Claimed(claim_of(claimed?)?)))
+                    }
+                    Then::LetGo => {
+                        let release = client.prepare_cached(RELEASE).await?;
+                        let held: [Param<'_>; 1] = [&token];
+                        let (recorded, released) = tokio::join!(record, client.execute(&release, &held));
+                        released?;
+                        Ok((recorded_of(&recorded?)?, After::LetGo))
+                    }
+                    Then::Take(rooms) => {
+                        let (recorded, taken) = tokio::join!(record, let_go_and_take(&client, token, rooms, lanes));
+                        Ok((recorded_of(&recorded?)?, After::Took(taken?)))
+                    }
+                }
             })
             .await;
         Self::finish(client, result)

@@ -8,7 +8,7 @@ use talkback::relay::dispatch::Budget;
 use talkback::store::lanes::{Claim, Claimed, Outcome};
 use tokio::time::Instant;
 
-use crate::lanes::{called, message};
+use crate::lanes::{called, message, record_and_claim, record_and_release};
 use crate::rules::sources;
 use crate::station::{Setup, Station, two_rooms, usual_rooms};
 
@@ -23,7 +23,7 @@ async fn drain(relay: &Relay, token: &str) {
     while let Some((_, mut claim)) = relay.store.take(token, &rooms, lanes).await.unwrap() {
         while let Claim::Post(claimed) = claim {
             let report = called(&claimed, Outcome::Posted);
-            (_, claim) = relay.store.record_and_claim(token, &report, lanes).await.unwrap();
+            (_, claim) = record_and_claim(relay, token, &report).await.unwrap();
         }
     }
     relay.store.release(token).await.unwrap();
@@ -91,7 +91,7 @@ async fn who_waits_for_its_turn_has_claimed_nothing() {
     accept(&relay, &[message("a"), message("b")]).await;
     let first = claimed(&relay, "holder").await;
     let report = called(&first, Outcome::Posted);
-    let (_, next) = relay.store.record_and_claim("holder", &report, &relay.settings.lanes).await.unwrap();
+    let (_, next) = record_and_claim(&relay, "holder", &report).await.unwrap();
     assert!(matches!(next, Claim::Wait(wait) if wait > Duration::from_secs(50)), "its turn is a minute away");
     let parts = "select state || ' ' || attempt from parts order by 1";
     assert_eq!(station.column(parts).await, ["sent 1", "waiting 0"]);
@@ -121,7 +121,7 @@ async fn a_late_proof_counts_also_while_a_later_attempt_is_in_the_air() {
     assert_eq!(how, "absent");
     let Claim::Post(_) = relay.store.claim("next", lanes, None).await.unwrap() else { panic!("not claimed again") };
     // Then the first caller thaws, and has been answered; the next one comes too late for its call.
-    relay.store.record_and_release("frozen", &called(&first, Outcome::Posted), lanes).await.unwrap();
+    record_and_release(&relay, "frozen", &called(&first, Outcome::Posted)).await.unwrap();
     relay.store.disown("next", None).await.unwrap();
     assert_eq!(station.column("select state from deliveries").await, ["sent"]);
     assert!(!matches!(relay.store.claim("next", lanes, None).await.unwrap(), Claim::Post(_)), "posted once more");

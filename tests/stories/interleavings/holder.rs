@@ -6,6 +6,7 @@ use talkback::store::lanes::{CallReport, Claim, Claimed, Outcome};
 
 use super::chat::{Arriving, kind};
 use super::town::{BURST, Call, HTTP, Held, Kind, LEASE, MARGIN, Moment, PACE, Town, WINDOW};
+use crate::lanes::{record_and_claim, record_and_release};
 use crate::process::chance::Chance;
 
 /// Time that a loaded machine may take for a statement.
@@ -281,14 +282,13 @@ impl Town {
             pause: Duration::from_secs(2),
             room_fingerprint: self.fingerprints[&claimed.room].clone(),
         };
-        let lanes = self.relay.settings.lanes.clone();
         let since = self.now();
         let lost = self.is_lost(who, room);
         let next = if chance.within(0..3) == 0 {
-            let recorded = self.relay.store.record_and_release(&token, &report, &lanes).await;
+            let recorded = record_and_release(&self.relay, &token, &report).await;
             recorded.map(|recorded| (recorded, None))
         } else {
-            let recorded = self.relay.store.record_and_claim(&token, &report, &lanes).await;
+            let recorded = record_and_claim(&self.relay, &token, &report).await;
             recorded.map(|(recorded, claim)| (recorded, Some(claim)))
         };
         let (recorded, claim) = next.map_err(|error| format!("record failed: {error}"))?;

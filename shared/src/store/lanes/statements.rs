@@ -146,8 +146,12 @@ from verdict v";
 /// token's owner touches the lane. What is late of one part must not end the block for another that is in the air. A
 /// room is suspended only for the address that it still has (`$15`): a process that lives with the old one must not undo
 /// that somebody mended it.
+///
+/// Its commit waits for no disk, for it never comes alone: the claim or the release behind it, in the same round trip,
+/// waits for the log up to its own place, and this stands before it. Who asks believes neither without the other.
 pub(super) const RECORD: &str = "
-with t as materialized (select clock_timestamp() as now),
+with t as materialized (
+  select clock_timestamp() as now, set_config('synchronous_commit', 'off', true) as commits),
 lane as materialized (
   select l.room, r.pace * (case when l.slow_until > t.now then 2 else 1 end) as gap
   from t, lanes l join rooms r on r.name = l.room where l.token = $1 for no key update of l),
@@ -163,7 +167,8 @@ call as (
 d0 as materialized (
   select d.id, d.uid, d.state from deliveries d where d.id = $2 and (select count(*) from lane) >= 0 for no key update),
 old as materialized (
-  select p.delivery, p.n, p.state, p.attempt, p.token from parts p, d0 where p.delivery = d0.id and p.n = $3
+  select p.delivery, p.n, p.state, p.attempt, p.token from parts p
+  where p.delivery = $2 and p.n = $3 and exists (select 1 from d0)
     and (p.attempt = $4 and p.state in ('posting', 'unconfirmed')
          or $6 = 'posted' and p.attempt >= $4 and p.state in ('waiting', 'posting', 'unconfirmed'))
   for no key update of p),
