@@ -5,7 +5,7 @@
 //! are in no field.
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
+use tracing_subscriber::filter::{FilterExt as _, Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
@@ -23,9 +23,9 @@ pub use describe::describe;
 /// the start of main; a second call changes nothing. Panics are logged too.
 pub fn init(function: &'static str) {
     let wanted = config::log_filter();
-    let (filter, understood) = match EnvFilter::try_new(&wanted) {
+    let (filter, understood) = match wanted.parse::<Targets>() {
         Ok(filter) => (filter, true),
-        Err(_) => (EnvFilter::new("info"), false),
+        Err(_) => (Targets::new().with_default(LevelFilter::INFO), false),
     };
     if tracing_subscriber::registry().with(layer(function, filter, std::io::stdout)).try_init().is_err() {
         return;
@@ -43,7 +43,7 @@ pub fn init(function: &'static str) {
 /// let through at all: a message that no queue takes it logs with its body, as a warning; what went wrong with the
 /// broker we log ourselves. Spans carry the fields that say what a line is about, so they are kept also where the
 /// filter asks for warnings alone.
-pub fn layer<S, W>(function: &'static str, filter: EnvFilter, writer: W) -> impl Layer<S>
+pub fn layer<S, W>(function: &'static str, filter: Targets, writer: W) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,

@@ -7,7 +7,7 @@ use groupme_sim::{CallbackMode, Fault, What};
 use serde_json::{Value, json};
 use talkback::seal::Place;
 use talkback::telemetry;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use uuid::Uuid;
 
@@ -43,7 +43,7 @@ impl Capture {
     /// Hears what this thread logs at its most talkative, until what it gives is dropped.
     pub fn listen(&self) -> (tracing::subscriber::DefaultGuard, tracing::Dispatch) {
         let writer = self.clone();
-        let layer = telemetry::layer("stories", EnvFilter::new("trace"), move || writer.clone());
+        let layer = telemetry::layer("stories", "trace".parse::<Targets>().unwrap(), move || writer.clone());
         // Where there is only one subscriber, tracing asks the thread that first comes by whether a line is wanted, and
         // other stories' threads want none: so there are two.
         let other = tracing::Dispatch::new(tracing_subscriber::registry());

@@ -11,7 +11,9 @@ use talkback::broker::{Broker, Props};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn main() -> ExitCode {
     let command = match arguments::read(std::env::args().skip(1)) {
@@ -32,10 +34,11 @@ fn main() -> ExitCode {
 
 /// Logs go to stderr; stdout is for what others read.
 fn log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let quiet = talkback::broker::QUIET.parse().into_iter();
-    let filter = quiet.fold(filter, EnvFilter::add_directive);
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let wanted = std::env::var("RUST_LOG").ok().and_then(|wanted| wanted.parse::<Targets>().ok());
+    let quiet: Targets = talkback::broker::QUIET.parse().unwrap_or_default();
+    let filter = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO)).with_targets(quiet);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

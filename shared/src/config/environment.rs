@@ -63,7 +63,7 @@ impl Variables<'_> {
             self.faults.add(missing, "missing, and its counterpart is set");
         }
         self.optional("RUST_LOG", |filter| {
-            tracing_subscriber::EnvFilter::try_new(filter).map_err(|_| "must be a level or a list of directives")
+            filter.parse::<tracing_subscriber::filter::Targets>().map_err(|_| "must be a level or a list of directives")
         });
         let file = self.required("TALKBACK_CONFIG", document_of)?;
         let mut reading = Reading { vars: self.vars, faults: self.faults };

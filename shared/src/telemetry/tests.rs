@@ -23,7 +23,7 @@ impl io::Write for Capture {
 fn logged(filter: &str, story: impl FnOnce()) -> Vec<Value> {
     let capture = Capture::default();
     let writer = capture.clone();
-    let layer = layer("groupme-callback", EnvFilter::new(filter), move || writer.clone());
+    let layer = layer("groupme-callback", filter.parse::<Targets>().unwrap(), move || writer.clone());
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), story);
     let text = String::from_utf8(capture.0.lock().unwrap().clone()).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -15,7 +15,7 @@ use talkback::route::{Pattern, RoutingKey};
 use talkback::seal::{Keys, Lookup, Place};
 use talkback::send_key::SendKey;
 use talkback::telemetry;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 const SECRET: &str = "hunter2-correct-horse";
@@ -43,7 +43,7 @@ impl io::Write for Capture {
 fn logged(story: impl FnOnce()) -> String {
     let capture = Capture::default();
     let writer = capture.clone();
-    let layer = telemetry::layer("no-secrets", EnvFilter::new("trace"), move || writer.clone());
+    let layer = telemetry::layer("no-secrets", "trace".parse::<Targets>().unwrap(), move || writer.clone());
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), story);
     let text = capture.0.lock().unwrap().clone();
     String::from_utf8(text).unwrap()

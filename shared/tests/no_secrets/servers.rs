@@ -154,7 +154,7 @@ async fn logged_async(story: impl Future<Output = ()>) -> String {
     use tracing_subscriber::layer::SubscriberExt as _;
     let capture = super::Capture::default();
     let writer = capture.clone();
-    let filter = tracing_subscriber::EnvFilter::new("trace");
+    let filter = "trace".parse::<tracing_subscriber::filter::Targets>().unwrap();
     let layer = talkback::telemetry::layer("no-secrets", filter, move || writer.clone());
     let hearing = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
     story.await;
