@@ -83,13 +83,15 @@ impl Bench {
     }
 
     /// A database with the relay's tables, without rows.
-    pub(crate) fn database(&self, name: &str) -> Result<()> {
+    pub(crate) async fn database(&self, name: &str) -> Result<()> {
+        // Who migrated it may not have ended its session yet, and it is copied only when nobody uses it.
+        let others = "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'talkback'";
         let end = Instant::now() + Duration::from_secs(5);
         loop {
+            self.postgres.psql("postgres", others)?;
             match self.postgres.psql("postgres", &format!("create database {name} template talkback")) {
-                // Who migrated it has let go of it, and its connection is ending.
                 Err(error) if error.to_string().contains("being accessed") && Instant::now() < end => {
-                    std::thread::sleep(Duration::from_millis(20));
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 other => return other.map(drop),
             }

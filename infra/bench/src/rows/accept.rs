@@ -18,7 +18,7 @@ pub(crate) async fn rows(bench: &Bench) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let full = !bench.quick;
     let large = bench.size(10_000, 1_000);
-    bench.database("accept")?;
+    bench.database("accept").await?;
     let near = relay(bench, "accept", bench.postgres.port())?;
     near.wake().await?;
     let turns = Turns::before(bench.postgres.port()).await?;
@@ -48,7 +48,7 @@ pub(crate) async fn rows(bench: &Bench) -> Result<Vec<Figure>> {
 /// Round trips of a part: a full room is drained through the proxy, and what a dispatch costs without work is taken off.
 async fn parts(bench: &Bench, turns: &Turns) -> Result<Figure> {
     let messages = bench.size(200, 50);
-    bench.database("parts")?;
+    bench.database("parts").await?;
     let far = relay(bench, "parts", turns.port())?;
     far.wake().await?;
     // One connection is made and has its statements prepared by the first.

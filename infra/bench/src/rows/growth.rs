@@ -18,7 +18,7 @@ pub(crate) async fn rows(bench: &Bench) -> Result<Vec<Figure>> {
     let mut stations = Vec::new();
     for &size in sizes {
         let database = format!("grown_{size}");
-        bench.database(&database)?;
+        bench.database(&database).await?;
         let station = Station::start(bench, Plan { database: &database, rooms: 1, pace: OFF, amqp_url: None }).await?;
         let start = Instant::now();
         fill(&station.database, size / ROWS_OF_A_MESSAGE).await?;

@@ -16,7 +16,7 @@ const BURST: usize = 3;
 pub(crate) async fn rows(bench: &Bench) -> Result<Vec<Figure>> {
     let seconds = bench.size(60, 8);
     let messages = seconds * 1000 / EVERY.as_millis() as usize + BURST;
-    bench.database("paced")?;
+    bench.database("paced").await?;
     let station = Station::start(bench, Plan { database: "paced", rooms: 1, pace: "500ms", amqp_url: None }).await?;
     let before = bench.chat.post_count();
     for event in events(messages, 1, BATCH) {

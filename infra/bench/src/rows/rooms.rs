@@ -15,7 +15,7 @@ pub(crate) async fn row(bench: &mut Bench) -> Result<Figure> {
     let mut stations = Vec::new();
     for rooms in [1, 100] {
         let database = format!("cost_{rooms}");
-        bench.database(&database)?;
+        bench.database(&database).await?;
         let station = Station::start(bench, Plan { database: &database, rooms, pace: OFF, amqp_url: None }).await?;
         station.relay(bench, events(BATCH, rooms, BATCH), BATCH).await?;
         stations.push((rooms, station, Vec::new()));

@@ -14,7 +14,7 @@ use crate::station::{KEY, OFF, Plan, Station, body, start};
 /// p50 and p99, each the median of the rounds'.
 pub(crate) async fn rows(bench: &Bench) -> Result<Vec<Figure>> {
     let requests = bench.size(300, 40);
-    bench.database("send")?;
+    bench.database("send").await?;
     let station = Station::start(bench, Plan { database: "send", rooms: 1, pace: OFF, amqp_url: None }).await?;
     let send = start(bench, "send", "send", &station.environment).await?;
     let floor = Floor::new(bench, "send").await?;

@@ -33,7 +33,7 @@ pub(crate) async fn start(bench: &Bench) -> Result<Figure> {
 /// The larger of the consumer and the dispatcher, after so many messages.
 pub(crate) async fn memory(bench: &Bench) -> Result<Figure> {
     let messages = bench.size(10_000, 1_000);
-    bench.database("memory")?;
+    bench.database("memory").await?;
     let station = Station::start(bench, Plan { database: "memory", rooms: 1, pace: OFF, amqp_url: None }).await?;
     station.relay(bench, events(messages, 1, BATCH), messages).await?;
     let resident = resident(station.consumer.pid())?.max(resident(station.dispatcher.pid())?);

@@ -15,7 +15,7 @@ pub(crate) async fn rows(bench: &Bench, apprise: &mut Apprise) -> Result<Vec<Fig
     let full = !bench.quick;
     for (rooms, times, messages) in [(1, 2.0, bench.size(2000, 200)), (16, 4.0, bench.size(4000, 320))] {
         let database = format!("rooms_{rooms}");
-        bench.database(&database)?;
+        bench.database(&database).await?;
         let station = Station::start(bench, Plan { database: &database, rooms, pace: OFF, amqp_url: None }).await?;
         let floor = Floor::new(bench, &database).await?;
         // Caches, connections, the interpreter: what a service that has run for a while has.

@@ -29,7 +29,7 @@ pub(crate) async fn rows(bench: &mut Bench) -> Result<Vec<Figure>> {
     drop(xtask::pids::Ledger::open(dir.join("pids")));
     drop(std::fs::remove_dir_all(&dir));
     let mut broker = RabbitMq::start(&dir, RabbitMqOptions::default())?;
-    bench.database("urgent")?;
+    bench.database("urgent").await?;
     let amqp_url = broker.url();
     let plan = Plan { database: "urgent", rooms: 1, pace: OFF, amqp_url: Some(&amqp_url) };
     declare(&crate::station::environment(bench, &plan)?).await?;
