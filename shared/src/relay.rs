@@ -10,6 +10,7 @@ mod ask;
 mod attempt;
 mod awake;
 pub mod batch;
+mod channels;
 mod dead;
 mod direct;
 pub mod dispatch;
@@ -68,14 +69,6 @@ pub enum RelayError {
     /// The broker's address is wrong.
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    /// A room's channel cannot be made.
-    #[error("room {room}: {source}")]
-    Channel {
-        /// The room.
-        room: String,
-        /// Why.
-        source: ChannelError,
-    },
 }
 
 /// Connections of one function to Postgres at most.
@@ -91,10 +84,6 @@ impl Relay {
             Some(path) => Some(std::fs::read(path).map_err(|_| RelayError::CaFile)?),
             None => None,
         };
-        for room in &settings.rooms {
-            channel::make(&room.channel, &settings)
-                .map_err(|source| RelayError::Channel { room: room.name.clone(), source })?;
-        }
         let store = Store::new(&settings.database_url, ca.as_deref(), settings.lanes.statement_timeout, CONNECTIONS)?;
         let broker = match &settings.amqp_url {
             Some(url) => Some(Arc::new(Broker::new(url.clone(), &format!("talkback {function}"))?)),

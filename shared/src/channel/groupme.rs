@@ -18,6 +18,9 @@ mod upload;
 /// Text of one post: 1,000 characters by GroupMe's page; whether that means code points or UTF-16 units is not said.
 pub const LIMITS: Limits = Limits { post: 1000, cut: 900 };
 
+/// How long a connection may idle and be used again; load balancers close theirs after a minute.
+const IDLE: Duration = Duration::from_secs(10);
+
 /// What is kept of an answer.
 const MAX_RESPONSE: usize = 4096;
 
@@ -49,6 +52,8 @@ impl GroupMe {
             .redirect(reqwest::redirect::Policy::none())
             // Short of the total limit, so that a connection that never came counts as surely not posted.
             .connect_timeout(http / 2)
+            // A server that closes a connection just when it is used leaves a post of unknown outcome.
+            .pool_idle_timeout(IDLE)
             .user_agent(concat!("talkback/", env!("CARGO_PKG_VERSION")))
             .tls_backend_preconfigured(crate::tls::web_client())
             .build()

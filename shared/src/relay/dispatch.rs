@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::Relay;
+use super::channels::Channels;
 use crate::config::Lanes;
 use crate::store::StoreError;
 
@@ -169,9 +170,10 @@ struct Run<'a> {
 impl Run<'_> {
     async fn lanes(mut self, mut heard: mpsc::UnboundedReceiver<News>) -> Result<Dispatched, StoreError> {
         let mut done = Dispatched::default();
+        let channels = Channels::default();
         let mut running = FuturesUnordered::new();
         let (relay, budget, news) = (self.relay, self.budget, self.news.clone());
-        let lane = || relay.lane(budget, news.clone());
+        let lane = || relay.lane(budget, &channels, news.clone());
         running.push(lane());
         self.look_at = self.budget.poll.map(|poll| Instant::now() + poll);
         loop {

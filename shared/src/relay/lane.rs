@@ -1,5 +1,4 @@
 //! One lane at a time: take, claim, post, record, let go, look again.
-use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,8 +8,9 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::Relay;
+use super::channels::Channels;
 use super::dispatch::{Budget, News};
-use crate::channel::{Answer, Channel, Post, ReadBack, Refusal};
+use crate::channel::{Answer, Post, ReadBack, Refusal};
 use crate::guard::{Guard, Since};
 use crate::store::StoreError;
 use crate::store::lanes::{After, CallReport, Claim, Claimed, Outcome, Recorded, Then};
@@ -24,15 +24,12 @@ const AT_A_DOOR: Duration = Duration::from_secs(2);
 /// How long a door tries to give back what it cannot use.
 const BRIEFLY: Duration = Duration::from_millis(300);
 
-/// Channels of one lane: a new client each dispatch, since after a thaw kept-alive connections are dead.
-type Channels = HashMap<String, Box<dyn Channel>>;
-
 struct Holder<'a> {
     relay: &'a Relay,
     budget: &'a Budget,
     news: mpsc::UnboundedSender<News>,
     token: String,
-    channels: Channels,
+    channels: &'a Channels,
     calls: usize,
     /// Called and not recorded: delivery, part, attempt.
     called: Option<(i64, i16, i32)>,
@@ -59,19 +56,15 @@ type Held = (String, Claim, Since);
 
 impl Relay {
     /// Drains lanes until none may go; returns the number of calls made.
-    pub(super) async fn lane(&self, budget: &Budget, news: mpsc::UnboundedSender<News>) -> Result<usize, StoreError> {
+    pub(super) async fn lane(
+        &self,
+        budget: &Budget,
+        channels: &Channels,
+        news: mpsc::UnboundedSender<News>,
+    ) -> Result<usize, StoreError> {
         let token = Uuid::new_v4().to_string();
-        let mut holder = Holder {
-            relay: self,
-            budget,
-            news,
-            token,
-            channels: Channels::new(),
-            calls: 0,
-            called: None,
-            begun: None,
-            kept: false,
-        };
+        let mut holder =
+            Holder { relay: self, budget, news, token, channels, calls: 0, called: None, begun: None, kept: false };
         let result = holder.run().await;
         if result.is_err() && !holder.kept {
             // Best effort: the claim that came with a lost answer, and the lease; both end by themselves, but later. At a
@@ -122,7 +115,7 @@ impl Holder<'_> {
                 Claim::Lost | Claim::Idle => Next::LetGo,
                 Claim::Wait(wait) if wait <= SHORT && wait < self.budget.remaining() && Instant::now() < quantum => {
                     sleep(wait).await;
-                    self.claim(None).await?
+                    self.claim(room, None).await?
                 }
                 Claim::Wait(wait) => {
                     self.tell(News::NotBefore(wait));
@@ -132,7 +125,7 @@ impl Holder<'_> {
                     tracing::info!(room, uid, how, "delivery settled without a call");
                     self.tell(News::Finished(uid));
                     // However many there are: the sweep does them in bulk.
-                    if self.budget.is_over() { Next::LetGo } else { self.claim(None).await? }
+                    if self.budget.is_over() { Next::LetGo } else { self.claim(room, None).await? }
                 }
                 Claim::Look(claimed) => self.look(&claimed, since).await?,
                 Claim::Post(claimed) => {
@@ -149,9 +142,9 @@ impl Holder<'_> {
         Ok(next)
     }
 
-    async fn claim(&self, absent: Option<&Claimed>) -> Result<Next, StoreError> {
+    async fn claim(&self, room: &str, absent: Option<&Claimed>) -> Result<Next, StoreError> {
         let since = Since::now();
-        let claim = self.relay.store.claim(&self.token, &self.relay.settings.lanes, absent).await?;
+        let claim = self.relay.store.claim(&self.token, room, &self.relay.settings.lanes, absent).await?;
         Ok(Next::Claim(claim, since))
     }
 
@@ -180,20 +173,7 @@ impl Holder<'_> {
         let relay = self.relay;
         let lanes = &relay.settings.lanes;
         let Some(room) = relay.room(&claimed.room) else { return Ok(Next::LetGo) };
-        if !self.channels.contains_key(&room.channel) {
-            match relay.channel(room) {
-                Ok(channel) => drop(self.channels.insert(room.channel.clone(), channel)),
-                Err(error) => {
-                    tracing::error!(
-                        room = room.name,
-                        error = &error as &dyn std::error::Error,
-                        "channel cannot be made"
-                    );
-                    return Ok(Next::LetGo);
-                }
-            }
-        }
-        let Some(channel) = self.channels.get(&room.channel) else { return Ok(Next::LetGo) };
+        let Some(channel) = self.channels.of(relay, room) else { return Ok(Next::LetGo) };
         let guard = self.guard(since, claimed.deliver_in);
         let limit = claimed.deliver_in.map_or(lanes.http, |left| lanes.http.min(left.saturating_sub(since.elapsed())));
         if !guard.is_open() || !self.outlasts_a_call() {
@@ -319,7 +299,7 @@ impl Holder<'_> {
         if !self.guard(since, None).is_open() || !self.outlasts_a_call() {
             return Ok(Next::LetGo);
         }
-        let Ok(channel) = relay.channel(room) else { return Ok(Next::LetGo) };
+        let Some(channel) = self.channels.of(relay, room) else { return Ok(Next::LetGo) };
         // The provider's clock and the database's may differ; older lines are known, and heard only once.
         let from = claimed.claimed_at.as_second() - 120;
         let started = Instant::now();
@@ -346,7 +326,7 @@ impl Holder<'_> {
         let ReadBack::Lines(lines) = read else {
             let wait = super::pause::pause(claimed.failures, None, jitter(), &relay.settings.lanes);
             relay.store.postpone(&self.token, claimed, wait).await?;
-            return self.claim(None).await;
+            return self.claim(&room.name, None).await;
         };
         let wanted = super::accept::fingerprint(&claimed.text, claimed.picture_url.as_deref());
         for line in lines.iter().rev() {
@@ -362,7 +342,7 @@ impl Holder<'_> {
                 }
             }
         }
-        self.claim(Some(claimed)).await
+        self.claim(&room.name, Some(claimed)).await
     }
 
     fn tell(&self, news: News) {
