@@ -50,7 +50,7 @@ async fn holder(relay: Relay, stop: Arc<AtomicBool>) {
     let mut late: Vec<(String, Claimed, Outcome)> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let token = Uuid::new_v4().to_string();
-        let Ok(Some((_, mut claim))) = relay.store.take(&token, &relay.room_names(), &relay.settings.lanes).await
+        let Ok(Some((room, mut claim))) = relay.store.take(&token, &relay.room_names(), &relay.settings.lanes).await
         else {
             sleep(Duration::from_millis(2)).await;
             continue;
@@ -58,7 +58,7 @@ async fn holder(relay: Relay, stop: Arc<AtomicBool>) {
         for _ in 0..10 {
             let claimed = match claim {
                 Claim::Post(claimed) => claimed,
-                Claim::Settled { .. } => match relay.store.claim(&token, &relay.settings.lanes, None).await {
+                Claim::Settled { .. } => match relay.store.claim(&token, &room, &relay.settings.lanes, None).await {
                     Ok(next) => {
                         claim = next;
                         continue;

@@ -164,35 +164,49 @@ fn claim_of(row: Option<Row>) -> Result<Claim, StoreError> {
 }
 
 /// The parameters of [`CLAIM`], owned, in their wire types.
-struct Times {
+struct Wanted<'a> {
     lease: f64,
     window: f64,
     far: f64,
     set_aside_after: i32,
     delays: Vec<f64>,
+    room: Option<&'a str>,
+    attempt: Option<i32>,
+    delivery: Option<i64>,
+    part: Option<i16>,
 }
 
 type Param<'a> = &'a (dyn tokio_postgres::types::ToSql + Sync);
 
-impl Times {
-    fn of(lanes: &Lanes) -> Self {
+impl<'r> Wanted<'r> {
+    /// `room`: of the lane, where it is known.
+    fn of(lanes: &Lanes, room: Option<&'r str>, absent: Absent<'_>) -> Self {
         Self {
             lease: lanes.lease.as_secs_f64(),
             window: lanes.window.as_secs_f64(),
             far: lanes.unconfirmed_after.as_secs_f64(),
             set_aside_after: i32::try_from(lanes.set_aside_after).unwrap_or(i32::MAX),
             delays: lanes.set_aside_delays.iter().map(Duration::as_secs_f64).collect(),
+            room,
+            attempt: absent.map(|claimed| claimed.attempt),
+            delivery: absent.map(|claimed| claimed.delivery),
+            part: absent.map(|claimed| claimed.part),
         }
     }
 
-    fn params<'a>(
-        &'a self,
-        token: &'a &'a str,
-        attempt: &'a Option<i32>,
-        delivery: &'a Option<i64>,
-        part: &'a Option<i16>,
-    ) -> [Param<'a>; 9] {
-        [token, &self.lease, &self.window, &self.far, &self.set_aside_after, attempt, delivery, part, &self.delays]
+    fn params<'a>(&'a self, token: &'a &'a str) -> [Param<'a>; 10] {
+        [
+            token,
+            &self.lease,
+            &self.window,
+            &self.far,
+            &self.set_aside_after,
+            &self.attempt,
+            &self.delivery,
+            &self.part,
+            &self.delays,
+            &self.room,
+        ]
     }
 }
 
@@ -220,7 +234,7 @@ impl<'r> Facts<'r> {
         }
     }
 
-    fn params<'a>(&'a self, token: &'a &'a str) -> [Param<'a>; 15] {
+    fn params<'a>(&'a self, token: &'a &'a str) -> [Param<'a>; 16] {
         let r = self.report;
         [
             token,
@@ -238,6 +252,7 @@ impl<'r> Facts<'r> {
             &self.window,
             &self.slow_for,
             &r.room_fingerprint,
+            &r.claimed.room,
         ]
     }
 }
@@ -274,13 +289,12 @@ async fn let_go_and_take(client: &Lent, token: &str, rooms: &[String], lanes: &L
     let release = client.prepare_cached(RELEASE).await?;
     let take = client.prepare_cached(TAKE).await?;
     let claim = client.prepare_cached(CLAIM).await?;
-    let lease = lanes.lease.as_secs_f64();
-    let times = Times::of(lanes);
-    let params = times.params(&token, &None, &None, &None);
-    let (held, wanted): ([Param<'_>; 1], [Param<'_>; 3]) = ([&token], [&token, &lease, &rooms]);
+    let wanted = Wanted::of(lanes, None, None);
+    let params = wanted.params(&token);
+    let (held, any): ([Param<'_>; 1], [Param<'_>; 3]) = ([&token], [&token, &wanted.lease, &rooms]);
     let (released, taken, claimed) = tokio::join!(
         client.execute(&release, &held),
-        client.query_opt(&take, &wanted),
+        client.query_opt(&take, &any),
         client.query_opt(&claim, &params),
     );
     released?;
@@ -302,11 +316,11 @@ impl Store {
         Self::finish(client, result)
     }
 
-    /// Claims the next part of the lane held by `token`. `absent`: the room was read and that attempt is not there.
-    pub async fn claim(&self, token: &str, lanes: &Lanes, absent: Absent<'_>) -> Result<Claim, StoreError> {
-        let (attempt, delivery, part) = (absent.map(|c| c.attempt), absent.map(|c| c.delivery), absent.map(|c| c.part));
-        let times = Times::of(lanes);
-        let rows = self.rows(CLAIM, &times.params(&token, &attempt, &delivery, &part)).await?;
+    /// Claims the next part of the lane of this room, held by `token`. `absent`: the room was read and that attempt is not
+    /// there.
+    pub async fn claim(&self, token: &str, room: &str, lanes: &Lanes, absent: Absent<'_>) -> Result<Claim, StoreError> {
+        let wanted = Wanted::of(lanes, Some(room), absent);
+        let rows = self.rows(CLAIM, &wanted.params(&token)).await?;
         claim_of(rows.into_iter().next())
     }
 
@@ -340,8 +354,8 @@ impl Store {
                 match then {
                     Then::Claim => {
                         let claim = client.prepare_cached(CLAIM).await?;
-                        let times = Times::of(lanes);
-                        let params = times.params(&token, &None, &None, &None);
+                        let wanted = Wanted::of(lanes, Some(&report.claimed.room), None);
+                        let params = wanted.params(&token);
                         let (recorded, claimed) = tokio::join!(record, client.query_opt(&claim, &params));
                         Ok((recorded_of(&recorded?)?, After::Claimed(claim_of(claimed?)?)))
                     }

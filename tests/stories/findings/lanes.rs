@@ -119,12 +119,17 @@ async fn a_late_proof_counts_also_while_a_later_attempt_is_in_the_air() {
         panic!("not judged")
     };
     assert_eq!(how, "absent");
-    let Claim::Post(_) = relay.store.claim("next", lanes, None).await.unwrap() else { panic!("not claimed again") };
+    let Claim::Post(_) = relay.store.claim("next", &first.room, lanes, None).await.unwrap() else {
+        panic!("not claimed again")
+    };
     // Then the first caller thaws, and has been answered; the next one comes too late for its call.
     record_and_release(&relay, "frozen", &called(&first, Outcome::Posted)).await.unwrap();
     relay.store.disown("next", None).await.unwrap();
     assert_eq!(station.column("select state from deliveries").await, ["sent"]);
-    assert!(!matches!(relay.store.claim("next", lanes, None).await.unwrap(), Claim::Post(_)), "posted once more");
+    assert!(
+        !matches!(relay.store.claim("next", &first.room, lanes, None).await.unwrap(), Claim::Post(_)),
+        "posted once more"
+    );
     let rows = "select attempt || ' ' || outcome from api_calls where operation = 'post' order by attempt";
     assert_eq!(station.column(rows).await, ["1 posted", "2 unknown"]);
     station.end().await;

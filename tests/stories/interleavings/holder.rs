@@ -14,6 +14,8 @@ const NEARLY: Duration = Duration::from_millis(400);
 
 pub struct Holder {
     pub token: String,
+    /// That it took last.
+    pub room: String,
     pub doing: Doing,
 }
 
@@ -75,6 +77,7 @@ impl Town {
         }
         self.note(format!("{token} takes {room}"));
         self.holds(who, kind(&room), since);
+        self.holders[who].room = room;
         self.claimed(who, claim, since).await
     }
 
@@ -85,7 +88,7 @@ impl Town {
 
     async fn claim(&mut self, who: usize, absent: Option<&Claimed>) -> Held {
         let (token, since) = (self.holders[who].token.clone(), self.now());
-        let claim = self.relay.store.claim(&token, &self.relay.settings.lanes, absent).await;
+        let claim = self.relay.store.claim(&token, &self.holders[who].room, &self.relay.settings.lanes, absent).await;
         self.claimed(who, claim.map_err(|error| format!("claim failed: {error}"))?, since).await
     }
 

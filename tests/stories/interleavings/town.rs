@@ -210,7 +210,8 @@ impl Town {
         (self.began, self.moved, self.ending) = (Instant::now(), Duration::ZERO, false);
         (self.parts, self.messages, self.arriving, self.shown) = Default::default();
         (self.leases, self.posts, self.log) = Default::default();
-        self.holders = (0..3).map(|_| Holder { token: self.token(), doing: Doing::Nothing }).collect();
+        self.holders =
+            (0..3).map(|_| Holder { token: self.token(), room: String::new(), doing: Doing::Nothing }).collect();
         let mut held = Ok(());
         for step in steps {
             self.total.steps += 1;
