@@ -116,7 +116,11 @@ impl Broker {
                 Err(error) => error,
             };
             let silent = error.is_connection();
-            outcome = outcome.and(Err(error));
+            outcome = match outcome {
+                // That sending more found the channel closed says less than why the broker closed it.
+                Err(BrokerError::Lost { cause: Cause::Closed, .. }) if !silent => Err(error),
+                told => told.and(Err(error)),
+            };
             if silent {
                 break;
             }

@@ -15,7 +15,7 @@ use crate::broker::{BrokerError, HeaderValue, Props};
 use crate::store::StoreError;
 use crate::store::answers::{Begun, CallNote, Due};
 
-/// Tries inside one invocation.
+/// Tries of one answer.
 const TRIES: usize = 3;
 
 /// The front end takes its message back after 15 s in all: three tries must fit.
@@ -170,6 +170,7 @@ impl Relay {
                 reply_to: Some(to.queue.clone()),
                 correlation_id: Some(to.correlation_id.clone()),
                 ack_url: false,
+                failed_acks: 0,
             };
             if let Err(error) = self.reply(&Reply::of(&due, &to.queue), until).await {
                 tracing::warn!(
@@ -223,7 +224,9 @@ impl Relay {
             .tls_backend_preconfigured(crate::tls::web_client())
             .build()
             .map_err(|_| StoreError::Settings("the HTTP client cannot be built"))?;
-        for attempt in 0..TRIES {
+        // One at least: a repeat may ask anew.
+        let left = TRIES.saturating_sub(usize::try_from(due.failed_acks).unwrap_or(TRIES)).max(1);
+        for attempt in 0..left {
             let started = Instant::now();
             if attempt > 0 && started >= until {
                 return Ok(Given::NotYet);

@@ -18,6 +18,8 @@ pub struct Due {
     pub correlation_id: Option<String>,
     /// `ACK_URL` is to be called.
     pub ack_url: bool,
+    /// So often it was called in vain before, perhaps by one whose time was over.
+    pub failed_acks: i64,
 }
 
 /// A message of which something is posted and something is not, and whose producer waits.
@@ -69,7 +71,8 @@ from x where m.uid = x.uid
 returning m.uid, m.given_uid, m.reply_to, m.correlation_id, m.ack_url, m.verdict = 'banned' as banned,
   case when m.verdict in ('blocked', 'rejected') then coalesce(m.verdict_reason, m.verdict)
        else (select d.state from deliveries d where d.uid = m.uid and d.state in ('failed', 'expired', 'withdrawn')
-             order by d.id limit 1) end as failure";
+             order by d.id limit 1) end as failure,
+  (select count(*) from api_calls c where c.uid = m.uid and c.operation = 'ack' and c.outcome = 'failed') as failed_acks";
 
 const ANSWERED: &str = "
 update messages set answer = $2, answer_until = null where uid = $1 and answer = 'giving'";
@@ -138,6 +141,7 @@ impl Store {
                     reply_to: r.try_get("reply_to")?,
                     correlation_id: r.try_get("correlation_id")?,
                     ack_url: r.try_get("ack_url")?,
+                    failed_acks: r.try_get("failed_acks")?,
                 })
             })
             .collect()
