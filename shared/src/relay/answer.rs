@@ -224,8 +224,8 @@ impl Relay {
             .tls_backend_preconfigured(crate::tls::web_client())
             .build()
             .map_err(|_| StoreError::Settings("the HTTP client cannot be built"))?;
-        // One at least: a repeat may ask anew.
-        let left = TRIES.saturating_sub(usize::try_from(due.failed_acks).unwrap_or(TRIES)).max(1);
+        // Who repeats its message asks anew: each time as often in all, whoever began.
+        let left = TRIES - usize::try_from(due.failed_acks).unwrap_or_default() % TRIES;
         for attempt in 0..left {
             let started = Instant::now();
             if attempt > 0 && started >= until {
