@@ -41,14 +41,7 @@ async fn freeze(works: &Works, function: &str, which: u64, seed: u64) -> usize {
 }
 
 async fn round(seed: u64) -> Tally {
-    let setup = Setup {
-        story: "freeze",
-        lanes: LANES,
-        slow: ANSWER,
-        dispatchers: 2,
-        batch: 25,
-        ..Setup::default()
-    };
+    let setup = Setup { story: "freeze", lanes: LANES, slow: ANSWER, dispatchers: 2, batch: 25, ..Setup::default() };
     let works = Arc::new(Works::start(setup).await);
     let mut chance = Chance::of(seed);
     let said: Vec<Message> = (0..MESSAGES).map(|number| Message::short(number, works.rooms, &mut chance)).collect();
