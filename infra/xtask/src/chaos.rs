@@ -130,10 +130,10 @@ fn keep(built: &BTreeMap<String, PathBuf>, to: &Path) -> Result<BTreeMap<String,
     built.iter().filter(|(name, _)| *name != "xtask").map(copy).collect()
 }
 
-/// How many rounds run at a time: one a core, two at least, since each waits for much of its time; and no more than
-/// one Postgres has connections for.
+/// How many rounds run at a time: two a core, since each waits for much of its time; and no more than one Postgres has
+/// connections for.
 fn most_beside() -> usize {
-    thread::available_parallelism().map_or(2, usize::from).clamp(2, 6)
+    thread::available_parallelism().map_or(2, |cores| 2 * cores.get()).min(6)
 }
 
 /// Makes an empty folder.

@@ -155,9 +155,14 @@ impl Ground {
     pub fn say(&mut self, count: u32, over: Duration, at_once: &[Door]) {
         let begun = Instant::now();
         for turn in 0..count {
-            let message = Message::new(self.number, self.works.rooms, &mut self.chance).urgent(turn % 3 == 1);
+            let alarm = turn % 3 == 1;
+            let mut message = Message::new(self.number, self.works.rooms, &mut self.chance).urgent(alarm);
             self.number += 1;
-            let at_once = turn % 3 == 1 && at_once.contains(&message.door);
+            // The first alarm always comes by such a door: one there must be, by whatever doors chance sends the others.
+            if turn == 1 && !at_once.contains(&message.door) {
+                message.door = at_once.first().copied().unwrap_or(message.door);
+            }
+            let at_once = alarm && at_once.contains(&message.door);
             let (works, in_flight) = (Arc::clone(&self.works), Arc::clone(&self.in_flight));
             self.senders.spawn(async move {
                 tokio::time::sleep_until(begun + over * turn / count).await;
