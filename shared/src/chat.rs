@@ -1,14 +1,20 @@
 //! A line said in the room: record it, confirm with it, or obey it. Its effect is idempotent, and done again when it
 //! comes again.
+use std::time::Duration;
+
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::command;
 use crate::relay::Relay;
 use crate::relay::accept::fingerprint;
-use crate::relay::plan::Door;
 use crate::store::StoreError;
 use crate::store::hear::{Heard as Stored, Line as StoredLine};
+use crate::text::Text;
+
+/// How long others may take whom a command asks, while GroupMe waits for the answer to its callback.
+const AT_A_DOOR: Duration = Duration::from_millis(400);
 
 /// A line as GroupMe's callback and `GET /groups/:id/messages` have it
 /// (<https://dev.groupme.com/docs/v3#messages>). Unknown fields and types are fine; without group and id it is no line.
@@ -74,6 +80,21 @@ impl Line {
         self.sender_type() == "user" && user.is_some() && user == sender && self.json["system"] != Value::Bool(true)
     }
 
+    /// Whether the same member said both.
+    #[must_use]
+    pub fn is_said_by(&self, other: &Self) -> bool {
+        id_of(&self.json["user_id"]).is_some_and(|id| Some(id) == id_of(&other.json["user_id"]))
+    }
+
+    /// Who said it, as it says.
+    #[must_use]
+    pub fn author(&self) -> Author {
+        let name = Text::clean(self.json["name"].as_str().unwrap_or_default());
+        let name: String = name.as_str().split_whitespace().collect::<Vec<_>>().join(" ").chars().take(40).collect();
+        let name = if name.is_empty() { "Somebody".to_owned() } else { name };
+        Author { id: id_of(&self.json["user_id"]).unwrap_or_default(), name }
+    }
+
     /// What was said; empty for a picture, null for some events.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -109,6 +130,22 @@ impl Line {
     }
 }
 
+/// Who said a line. `Debug` shows neither.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    /// GroupMe's id of the member; of what a program asked for, the name of its source.
+    #[serde(rename = "user_id")]
+    pub id: String,
+    /// The name that members see.
+    pub name: String,
+}
+
+impl std::fmt::Debug for Author {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Author(…)")
+    }
+}
+
 /// What a line led to.
 pub struct Heard {
     /// The rooms that now have something to say.
@@ -131,14 +168,9 @@ impl Relay {
         let found = heard.confirmed.filter(|_| heard.found);
         let room = self.settings.rooms.iter().find(|room| room.group == line.group());
         let Some((room, word)) = room.zip(word) else { return Ok(Heard { rooms: Vec::new(), found }) };
-        // Also for a repeat: the first may have died between storing the line and answering it.
-        let reply = command::answer(&word, line.text());
-        let name = format!("line/{}/{}", line.group(), line.id());
-        let rooms = vec![room.name.clone()];
-        if let Some(offer) = self.words("source.talkback.reply", Door::Chat, &name, &rooms, &reply) {
-            self.accept(&[offer]).await?;
-        }
-        Ok(Heard { rooms, found })
+        // Also for a repeat: the first may have died between storing the line and obeying it.
+        self.obey(line, room, &word, AT_A_DOOR).await?;
+        Ok(Heard { rooms: vec![room.name.clone()], found })
     }
 
     /// Stores a line and confirms with it. The command's word is stored only where it is one of ours.
@@ -157,8 +189,8 @@ impl Relay {
             sender_type: line.sender_type(),
             text_length: line.text_length(),
             payload_sealed: self.sealed("groupme_callbacks", "payload_sealed", line.id(), &raw),
-            command: word.and_then(command::known),
-            fingerprint: line.is_bot().then(|| line.fingerprint()),
+            command: word.and_then(command::find).map(|command| command.name),
+            fingerprints: line.is_bot().then(|| self.fingerprints(line)),
         };
         let heard = self.store.hear(&stored).await?;
         if let Some(uid) = &heard.confirmed {

@@ -10,6 +10,7 @@ use crate::route::{Routes, RoutingKey};
 use crate::seal;
 use crate::send_key::SendKey;
 
+mod chat;
 mod document;
 mod environment;
 mod exchange;
@@ -23,6 +24,7 @@ mod room;
 mod routes;
 mod table;
 
+pub use chat::{Chat, Who};
 pub use lanes::Lanes;
 pub use media::Media;
 pub use provider_url::check_base;
@@ -73,6 +75,8 @@ pub struct Settings {
     pub retention: Retention,
     /// Where our own calls are published, if they are (`[records]`).
     pub records: Option<Records>,
+    /// Who may use which commands in the room (`[chat]`).
+    pub chat: Chat,
 }
 
 /// GroupMe's addresses and tokens.

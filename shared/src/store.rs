@@ -4,7 +4,10 @@
 //! The reference for the lane statements is the prototype that survived its attack; each rule is a failure seen.
 pub mod accept;
 pub mod answers;
+pub mod bans;
+pub mod commands;
 pub mod connection;
+pub mod console;
 mod forget;
 pub mod hear;
 pub mod lanes;
@@ -29,7 +32,10 @@ pub fn statements() -> Vec<Statement> {
     [
         accept::STATEMENTS,
         answers::STATEMENTS,
+        bans::STATEMENTS,
+        commands::STATEMENTS,
         connection::STATEMENTS,
+        console::STATEMENTS,
         forget::STATEMENTS,
         hear::STATEMENTS,
         lanes::statements::STATEMENTS,

@@ -14,7 +14,7 @@ fn client() -> Client {
 /// A line as GroupMe's callback tells it, of a member.
 fn line(id: &str, text: &str) -> Value {
     json!({
-        "attachments": [], "avatar_url": null, "created_at": 1_795_194_600, "group_id": GROUP, "id": id, "name": "Ada",
+        "attachments": [], "avatar_url": null, "created_at": jiff::Timestamp::now().as_second(), "group_id": GROUP, "id": id, "name": "Ada",
         "sender_id": "7", "sender_type": "user", "source_guid": "g", "system": false, "text": text, "user_id": "7",
     })
 }

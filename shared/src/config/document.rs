@@ -152,6 +152,20 @@ impl Section {
         self.take(reading, key, "a list of texts", list).unwrap_or_default()
     }
 
+    /// That word, as `None`, or a list of texts; or nothing where the key is not there.
+    pub(super) fn word_or_texts(
+        &mut self,
+        reading: &mut Reading<'_>,
+        key: &str,
+        word: &str,
+    ) -> Option<Option<Vec<String>>> {
+        self.take(reading, key, &format!(r#""{word}", or a list of texts"#), |value| match value {
+            Value::String(text) => (text == word).then_some(None),
+            Value::Array(items) => items.into_iter().map(filled).collect::<Option<_>>().map(Some),
+            _ => None,
+        })
+    }
+
     /// A table in this one, empty where it is not there.
     pub(super) fn section(&mut self, reading: &mut Reading<'_>, key: &str) -> Section {
         let table = |value: Value| match value {

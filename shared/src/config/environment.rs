@@ -88,6 +88,7 @@ impl Variables<'_> {
             zone: file.zone,
             retention: file.retention,
             records: file.records,
+            chat: file.chat,
         })
     }
 

@@ -2,7 +2,9 @@
 use jiff::tz::TimeZone;
 
 use super::document::{Reading, Section};
-use super::{Lanes, Media, Records, Retention, Room, exchange, lanes, media, records, retention, room, routes};
+use super::{
+    Chat, Lanes, Media, Records, Retention, Room, chat, exchange, lanes, media, records, retention, room, routes,
+};
 use crate::broker::Exchange;
 use crate::route::{Routes, RoutingKey};
 
@@ -17,6 +19,7 @@ pub(super) struct File {
     pub(super) zone: TimeZone,
     pub(super) retention: Retention,
     pub(super) records: Option<Records>,
+    pub(super) chat: Chat,
 }
 
 /// Reads the document; what is at fault has its default, and the fault is noted.
@@ -26,6 +29,7 @@ pub(super) fn read(mut root: Section, reading: &mut Reading<'_>) -> File {
     let exchanges = exchange::read(&mut root, reading);
     let file = File {
         records: records::read(&mut root, reading, &exchanges),
+        chat: chat::read(&mut root, reading),
         exchanges,
         queue_keys: queue_keys(&mut root, reading),
         lanes: lanes::read(&mut root, reading),

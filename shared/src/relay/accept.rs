@@ -1,6 +1,6 @@
 //! Accept: the yes of every door. When it has returned `Ok`, each message is in Postgres with a verdict.
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,11 +9,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Relay;
-use super::plan::{Door, Offer, Plan, plan};
+use super::plan::{Door, Offer, Plan, PlannedDelivery, plan};
+use super::private::is_private;
 use crate::compose::Draft;
 use crate::delivery::Verdict;
-use crate::message::Uid;
+use crate::message::{Sender, Uid};
 use crate::store::StoreError;
+use crate::store::bans::lock;
 use crate::store::rejected::Rejection;
 
 /// What became of one offer.
@@ -59,6 +61,7 @@ struct Entry {
     plan: Plan,
     hash: Vec<u8>,
     json: Value,
+    sender: Option<i32>,
 }
 
 impl Relay {
@@ -89,7 +92,8 @@ impl Relay {
             }
             first.insert(offer.message.uid.key().to_owned(), entries.len());
             let json = self.entry(offer, &plan, &hash);
-            entries.push(Entry { index, plan, hash, json });
+            let sender = offer.message.sender.as_ref().map(|sender| lock(&self.sender_hash(sender)));
+            entries.push(Entry { index, plan, hash, json, sender });
         }
         let mark = Uuid::new_v4().to_string();
         for chunk in entries.chunks(CHUNK) {
@@ -121,11 +125,13 @@ impl Relay {
         let mut waiting: Vec<&[Entry]> = vec![chunk];
         while let Some(part) = waiting.pop() {
             let batch = Value::Array(part.iter().map(|e| e.json.clone()).collect());
-            let stored = match self.store.accept(&batch, mark).await {
+            let senders: BTreeSet<i32> = part.iter().filter_map(|entry| entry.sender).collect();
+            let senders: Vec<i32> = senders.into_iter().collect();
+            let stored = match self.store.accept(&batch, &senders, mark).await {
                 // Down is not failed: it may have committed. Asked again on a new connection, with the same mark.
                 Err(StoreError::Unavailable(_)) => {
                     self.store.forget_connections();
-                    self.store.accept(&batch, mark).await
+                    self.store.accept(&batch, &senders, mark).await
                 }
                 other => other,
             };
@@ -134,7 +140,9 @@ impl Relay {
                     for (entry, row) in part.iter().zip(rows) {
                         let offer = offers[entry.index];
                         let foreign = offer.door == Door::Http && row.sent_by != offer.sent_by;
-                        outcomes[entry.index] = Some(if row.planned {
+                        outcomes[entry.index] = Some(if row.planned && row.banned {
+                            banned(offer.message.uid.clone())
+                        } else if row.planned {
                             planned(offer.message.uid.clone(), &entry.plan)
                         } else if row.same && !foreign {
                             duplicate(offer.message.uid.clone())
@@ -198,6 +206,11 @@ impl Relay {
         self.store.reject(&[Rejection { id, door, source, reason, detail, raw_sealed }]).await
     }
 
+    /// By which messages and bans of one sender are found.
+    pub(crate) fn sender_hash(&self, sender: &Sender) -> Vec<u8> {
+        self.settings.lookup.hash("sender", sender.address.as_bytes())
+    }
+
     /// One message as the statement takes it.
     fn entry(&self, offer: &Offer, plan: &Plan, hash: &[u8]) -> Value {
         let message = &offer.message;
@@ -205,7 +218,14 @@ impl Relay {
         let seal = |column: &'static str, plain: &[u8]| STANDARD.encode(self.sealed("messages", column, row, plain));
         let (reply_to, correlation_id) =
             offer.reply.as_ref().map_or((None, None), |r| (Some(&r.queue), Some(&r.correlation_id)));
-        let posted = plan.verdict == Verdict::Accepted;
+        let private = is_private(offer);
+        let shown = plan.verdict == Verdict::Accepted && !private;
+        let parts = |delivery: &PlannedDelivery| -> Vec<Value> {
+            let drafts = delivery.parts.iter().zip(1..);
+            drafts
+                .map(|(draft, n)| if private { self.private_part(row, &delivery.room, n, draft) } else { part(draft) })
+                .collect()
+        };
         let deliveries: Vec<Value> = plan
             .deliveries
             .iter()
@@ -214,7 +234,7 @@ impl Relay {
                     "room": d.room, "prio": plan.priority.rank(), "state": "queued", "age": plan.age.as_secs_f64(),
                     "expires_at": plan.expires_at.map(|t| t.to_string()),
                     "deliver_by": plan.deliver_by.map(|t| t.to_string()),
-                    "parts": d.parts.iter().map(part).collect::<Vec<_>>(), "awaits_media": d.awaits_media,
+                    "parts": parts(d), "awaits_media": d.awaits_media,
                 })
             })
             .collect();
@@ -223,11 +243,13 @@ impl Relay {
             "source": message.source.as_str(), "door": offer.door.as_str(), "sent_by": offer.sent_by,
             "verdict": plan.verdict.as_str(), "verdict_reason": plan.reason, "priority": plan.priority.rank(),
             "sender_hash": message.sender.as_ref()
-                .map(|s| STANDARD.encode(self.settings.lookup.hash("sender", s.address.as_bytes()))),
+                .map(|sender| STANDARD.encode(self.sender_hash(sender))),
             "sender_sealed": message.sender.as_ref()
                 .map(|s| seal("sender_sealed", json!(s).to_string().as_bytes())),
-            "body": posted.then(|| message.body.as_str()),
-            "body_sealed": (!posted).then(|| seal("body_sealed", message.body.as_str().as_bytes())),
+            "body": shown.then(|| message.body.as_str()),
+            // Its sender may be banned: the statement decides.
+            "body_sealed": (!shown || message.sender.is_some())
+                .then(|| seal("body_sealed", message.body.as_str().as_bytes())),
             "media_sealed": (!message.media.is_empty())
                 .then(|| seal("media_sealed", json!(message.media).to_string().as_bytes())),
             "content_hash": STANDARD.encode(hash),
@@ -249,6 +271,10 @@ pub(super) fn part(draft: &Draft) -> Value {
 fn planned(uid: Uid, plan: &Plan) -> Outcome {
     let deliveries = plan.deliveries.iter().map(|d| (d.room.clone(), d.parts.len())).collect();
     Outcome { uid, verdict: plan.verdict, reason: plan.reason, deliveries }
+}
+
+fn banned(uid: Uid) -> Outcome {
+    Outcome { uid, verdict: Verdict::Banned, reason: Some("sender"), deliveries: Vec::new() }
 }
 
 fn duplicate(uid: Uid) -> Outcome {

@@ -93,6 +93,7 @@ impl Relay {
             part: attempt.part,
             attempt: attempt.attempt,
             text: String::new(),
+            text_sealed: None,
             picture_url: None,
             claimed_at: Timestamp::now(),
             failures: 0,

@@ -169,6 +169,23 @@ impl Holder<'_> {
         Ok(Next::LetGo)
     }
 
+    /// A part whose text cannot be opened is not called.
+    async fn refuse(&mut self, claimed: &Claimed, channel: &'static str, last: bool) -> Result<Next, StoreError> {
+        let report = CallReport {
+            claimed,
+            channel,
+            outcome: Outcome::Refused,
+            status: None,
+            latency: Duration::ZERO,
+            request: json!({}),
+            response: None,
+            error: Some("its text does not open: does TALKBACK_DATA_KEYS hold the key of then?".to_owned()),
+            pause: Duration::ZERO,
+            room_fingerprint: Vec::new(),
+        };
+        self.record(report, last).await
+    }
+
     async fn post(&mut self, claimed: &Claimed, since: Since, last: bool) -> Result<Next, StoreError> {
         let relay = self.relay;
         let lanes = &relay.settings.lanes;
@@ -179,7 +196,8 @@ impl Holder<'_> {
         if !guard.is_open() || !self.outlasts_a_call() {
             return self.abandon(claimed).await;
         }
-        let post = Post { room, text: &claimed.text, picture_url: claimed.picture_url.as_deref() };
+        let Some(text) = relay.text_of(claimed) else { return self.refuse(claimed, channel.name(), last).await };
+        let post = Post { room, text: &text, picture_url: claimed.picture_url.as_deref() };
         self.called = Some((claimed.delivery, claimed.part, claimed.attempt));
         let started = Instant::now();
         let call = channel.post(post, limit, guard).await;
@@ -211,7 +229,7 @@ impl Holder<'_> {
             outcome,
             status: call.status,
             latency,
-            request: call.request,
+            request: relay.request_of(claimed, call.request),
             response: call.response,
             error: call.error,
             pause: super::pause::pause(claimed.failures, after, jitter(), lanes),
@@ -328,12 +346,12 @@ impl Holder<'_> {
             relay.store.postpone(&self.token, claimed, wait).await?;
             return self.claim(&room.name, None).await;
         };
-        let wanted = super::accept::fingerprint(&claimed.text, claimed.picture_url.as_deref());
+        let wanted = relay.text_of(claimed).map(|text| relay.fingerprint_of(claimed, &text));
         for line in lines.iter().rev() {
             if let Some(line) = crate::chat::Line::read(&line.json)
                 && line.is_bot()
                 && line.created_at().is_none_or(|at| at.as_second() >= from)
-                && line.fingerprint() == wanted
+                && wanted.as_ref().is_some_and(|wanted| relay.fingerprints(&line).contains(wanted))
             {
                 // What was found is posted, and nobody else tells its producer.
                 if let Some(uid) = relay.store_line(&line, "read", None).await?.confirmed {

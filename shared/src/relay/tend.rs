@@ -69,7 +69,8 @@ impl Relay {
     pub async fn tend_once(&self) -> Result<(), StoreError> {
         self.store.sweep(self.settings.lanes.unconfirmed_after).await?;
         self.tell_expired().await?;
-        self.tell_left().await
+        self.tell_left().await?;
+        self.finish_commands().await
     }
 
     /// Trims what is older than it need be kept, until nothing is or the budget ends: then the next run goes on.

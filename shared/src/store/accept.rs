@@ -7,17 +7,24 @@ use super::connection::{Store, StoreError};
 /// One statement. Rows are inserted in the order of their keys (two doors with the same uids in other order would
 /// deadlock) while `qseq` is drawn in the order given. The upsert on `messages` gives back the row that is really
 /// there, also one that a concurrent accept has just committed: its `accepted_by` tells whose deliveries count. A row
-/// without content hash was written by a producer's record that came first: the original fills it in.
+/// without content hash was written by a producer's record that came first: the original fills it in. Whether the
+/// sender is banned is seen here, behind the lock that a ban takes alone: what it does not find queued, it bans.
 const ACCEPT: &str = "
 with input as materialized (
-  select e.ord, e.m->>'uid' as uid, e.m from jsonb_array_elements($1::jsonb) with ordinality e(m, ord)),
+  select e.ord, e.m->>'uid' as uid, e.m,
+         e.m->>'verdict' = 'accepted' and exists (
+           select 1 from bans b where b.sender_hash = decode(e.m->>'sender_hash', 'base64') and b.lifted_at is null
+             and (b.until is null or b.until > clock_timestamp())) as banned
+  from jsonb_array_elements($1::jsonb) with ordinality e(m, ord)),
 msg as (
   insert into messages as x (uid, given_uid, short_uid, source, door, sent_by, verdict, verdict_reason, priority,
                              sender_hash, sender_sealed, body, body_sealed, media_sealed, content_hash, accepted_by,
                              reply_to, correlation_id, ack_url, answer)
-  select uid, m->>'given_uid', m->>'short_uid', m->>'source', m->>'door', m->>'sent_by', m->>'verdict',
-         m->>'verdict_reason', (m->>'priority')::smallint, decode(m->>'sender_hash', 'base64'),
-         decode(m->>'sender_sealed', 'base64'), m->>'body', decode(m->>'body_sealed', 'base64'),
+  select uid, m->>'given_uid', m->>'short_uid', m->>'source', m->>'door', m->>'sent_by',
+         case when banned then 'banned' else m->>'verdict' end,
+         case when banned then 'sender' else m->>'verdict_reason' end, (m->>'priority')::smallint, decode(m->>'sender_hash', 'base64'),
+         decode(m->>'sender_sealed', 'base64'), case when not banned then m->>'body' end,
+         case when banned or m->>'body' is null then decode(m->>'body_sealed', 'base64') end,
          decode(m->>'media_sealed', 'base64'), decode(m->>'content_hash', 'base64'), $2::text,
          m->>'reply_to', m->>'correlation_id', (m->>'ack_url')::boolean, m->>'answer'
   from input order by uid
@@ -44,12 +51,12 @@ msg as (
     taken = x.taken and (excluded.answer is distinct from 'due' or x.content_hash is distinct from excluded.content_hash),
     answer = case when excluded.answer = 'due' and coalesce(x.content_hash = excluded.content_hash, true)
                   then 'due' else x.answer end
-  returning uid, accepted_by, content_hash, sent_by, door),
+  returning uid, accepted_by, content_hash, sent_by, door, verdict),
 want as materialized (
   select w.*, nextval('queue_seq') as q from (
     select i.ord, i.uid, d.d
     from input i join msg using (uid), jsonb_array_elements(i.m->'deliveries') with ordinality d(d, n)
-    where msg.accepted_by = $2 order by i.ord, d.n) w),
+    where msg.accepted_by = $2 and msg.verdict <> 'banned' order by i.ord, d.n) w),
 del as (
   insert into deliveries (uid, room, prio, qseq, state, cause, parts, age, expires_at, due_at, deliver_by,
                           awaits_media)
@@ -61,15 +68,21 @@ del as (
   from want order by uid, d->>'room'
   on conflict (uid, room) do nothing returning id, uid, room),
 prt as (
-  insert into parts (delivery, n, room, kind, text, picture_url, fingerprint)
-  select del.id, p.n, del.room, p.p->>'kind', p.p->>'text', p.p->>'picture_url', decode(p.p->>'fingerprint', 'base64')
+  insert into parts (delivery, n, room, kind, text, text_sealed, picture_url, fingerprint)
+  select del.id, p.n, del.room, p.p->>'kind', p.p->>'text', decode(p.p->>'text_sealed', 'base64'),
+         p.p->>'picture_url', decode(p.p->>'fingerprint', 'base64')
   from del join want on want.uid = del.uid and want.d->>'room' = del.room,
        jsonb_array_elements(want.d->'parts') with ordinality p(p, n))
 select i.ord, msg.accepted_by = $2 as planned,
-       msg.content_hash = decode(i.m->>'content_hash', 'base64') as same, msg.sent_by, msg.door
+       msg.content_hash = decode(i.m->>'content_hash', 'base64') as same, msg.sent_by, msg.door,
+       msg.verdict = 'banned' as banned
 from input i join msg using (uid) order by i.ord";
 
-pub(super) const STATEMENTS: &[Statement] = &[("accept", ACCEPT)];
+/// Shared by all who accept of a sender; a ban has it alone, until it is committed. By the first byte of the sender's hash,
+/// in its order: whose accept hangs holds up the bans and messages of few others, and alarms have no sender.
+const LOCK_SENDERS: &str = "select pg_advisory_xact_lock_shared(8, s) from unnest($1::int4[]) s";
+
+pub(super) const STATEMENTS: &[Statement] = &[("accept", ACCEPT), ("lock_senders", LOCK_SENDERS)];
 
 /// What became of one message of a batch.
 #[derive(Debug, Clone)]
@@ -82,24 +95,37 @@ pub struct Stored {
     pub sent_by: Option<String>,
     /// The door that the stored one came in by.
     pub door: String,
+    /// The stored one's sender was banned.
+    pub banned: bool,
 }
 
 impl Store {
     /// Stores a batch; `mark` names this accept, and is the same when a doubtful one is asked again. No uid may stand
-    /// in it twice. Two round trips: the statement, then its commit, so that what was sent to a server that froze does
+    /// in it twice. `senders` are the [locks](super::bans::lock) of those it has, in order. Two round trips: the statement, then its commit, so that what was sent to a server that froze does
     /// not commit after we gave up.
-    pub async fn accept(&self, batch: &Value, mark: &str) -> Result<Vec<Stored>, StoreError> {
-        self.again(|| self.accept_once(batch, mark)).await
+    pub async fn accept(&self, batch: &Value, senders: &[i32], mark: &str) -> Result<Vec<Stored>, StoreError> {
+        self.again(|| self.accept_once(batch, senders, mark)).await
     }
 
-    async fn accept_once(&self, batch: &Value, mark: &str) -> Result<Vec<Stored>, StoreError> {
+    async fn accept_once(&self, batch: &Value, senders: &[i32], mark: &str) -> Result<Vec<Stored>, StoreError> {
         let client = self.client().await?;
         let result = self
             .limit(async {
                 let statement = client.prepare_cached(ACCEPT).await?;
                 let params: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&batch, &mark];
-                let (begun, rows) = tokio::join!(client.batch_execute("begin"), client.query(&statement, &params));
-                let rows = match begun.and(rows) {
+                let lock = match senders {
+                    [] => None,
+                    _ => Some(client.prepare_cached(LOCK_SENDERS).await?),
+                };
+                let locked = async {
+                    match &lock {
+                        None => Ok(0),
+                        Some(lock) => client.execute(lock, &[&senders]).await,
+                    }
+                };
+                let (begun, locked, rows) =
+                    tokio::join!(client.batch_execute("begin"), locked, client.query(&statement, &params));
+                let rows = match begun.and(locked).and(rows) {
                     Ok(rows) => rows,
                     Err(error) => {
                         client.batch_execute("rollback").await?;
@@ -114,6 +140,7 @@ impl Store {
                             same: r.try_get::<_, Option<bool>>("same")?.unwrap_or(false),
                             sent_by: r.try_get("sent_by")?,
                             door: r.try_get("door")?,
+                            banned: r.try_get("banned")?,
                         })
                     })
                     .collect()

@@ -68,10 +68,12 @@ with x as materialized (
   order by m.answer_until nulls first limit $2 for no key update of m skip locked)
 update messages m set answer = 'giving', answer_until = clock_timestamp() + interval '10 s'
 from x where m.uid = x.uid
-returning m.uid, m.given_uid, m.reply_to, m.correlation_id, m.ack_url, m.verdict = 'banned' as banned,
+returning m.uid, m.given_uid, m.reply_to, m.correlation_id, m.ack_url,
+  m.verdict = 'banned' or exists (
+    select 1 from deliveries d where d.uid = m.uid and d.state = 'withdrawn' and d.cause = 'its sender is banned') as banned,
   case when m.verdict in ('blocked', 'rejected') then coalesce(m.verdict_reason, m.verdict)
        else (select d.state from deliveries d where d.uid = m.uid and d.state in ('failed', 'expired', 'withdrawn')
-             order by d.id limit 1) end as failure,
+               and d.cause not in ('its sender is banned', 'withdrawn by hand') order by d.id limit 1) end as failure,
   (select count(*) from api_calls c where c.uid = m.uid and c.operation = 'ack' and c.outcome = 'failed') as failed_acks";
 
 const ANSWERED: &str = "

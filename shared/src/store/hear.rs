@@ -22,8 +22,8 @@ pub struct Line<'a> {
     pub payload_sealed: Vec<u8>,
     /// The command it is, if it is one.
     pub command: Option<&'a str>,
-    /// For a bot's line: the fingerprint by which it may be one of ours.
-    pub fingerprint: Option<Vec<u8>>,
+    /// For a bot's line: the fingerprints by which it may be one of ours, shown or private.
+    pub fingerprints: Option<Vec<Vec<u8>>>,
 }
 
 /// What hearing a line did.
@@ -50,7 +50,7 @@ fresh as materialized (
   select 1 where not exists (select 1 from groupme_callbacks where group_id = $1 and line_id = $2 and learnt_by <> 'record')),
 hit as materialized (
   select p.delivery, p.n from fresh, parts p
-  where p.room in (select name from rooms where group_id = $1) and p.fingerprint = $9::bytea
+  where p.room in (select name from rooms where group_id = $1) and p.fingerprint = any($9::bytea[])
     and (p.state in ('posting', 'sent', 'unconfirmed') or p.state = 'waiting' and p.attempt > 0)
   order by p.state = 'waiting', p.claimed_at limit 1),
 d0 as materialized (select d.id from deliveries d where d.id = (select delivery from hit) for no key update),
@@ -123,7 +123,7 @@ impl Store {
                     &line.text_length,
                     &line.payload_sealed,
                     &line.command,
-                    &line.fingerprint,
+                    &line.fingerprints,
                 ];
                 let group: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&line.group];
                 let (begun, locked, row) = tokio::join!(

@@ -65,8 +65,10 @@ pub struct Claimed {
     pub part: i16,
     /// The attempt's number, from 1.
     pub attempt: i32,
-    /// What to say.
+    /// What to say; empty where it is sealed.
     pub text: String,
+    /// What to say that only the room may read.
+    pub text_sealed: Option<Vec<u8>>,
     /// The picture to show.
     pub picture_url: Option<String>,
     /// When this attempt was claimed, on the database's clock.
@@ -147,6 +149,7 @@ fn claimed(row: &Row) -> Result<Claimed, StoreError> {
         part: row.try_get("n")?,
         attempt: row.try_get("attempt")?,
         text: row.try_get("text")?,
+        text_sealed: row.try_get("text_sealed")?,
         picture_url: row.try_get("picture_url")?,
         claimed_at: row.try_get("claimed_at")?,
         failures: row.try_get("failures")?,

@@ -77,7 +77,7 @@ returning o.id, o.due, due.due, o.tries";
 const READ: &str = "
 select i.n, c.operation, m.given_uid, c.uid, m.source, c.status, c.at, g.group_id, g.line_id, g.payload_sealed,
        coalesce(c.room, (select min(d.room) from deliveries d where d.uid = c.uid having count(*) = 1)) as room,
-       coalesce(c.request->>'text', p.text) as text, coalesce(c.request->>'picture_url', p.picture_url) as picture_url,
+       coalesce(c.request->>'text', case when p.text_sealed is null then p.text end) as text, coalesce(c.request->>'picture_url', p.picture_url) as picture_url,
        (select x.url from pictures x where x.uid = c.uid and x.channel = c.channel and c.operation = 'upload'
                                        and x.n::text = c.request->>'picture') as uploaded_url
 from unnest($1::bigint[]) with ordinality i(id, n)

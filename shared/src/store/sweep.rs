@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::Statement;
+use super::commands::Turn;
 use super::connection::{Store, StoreError};
 
 const EXPIRE: &str = "
@@ -76,11 +77,14 @@ where d.state = 'expired' and d.prio = 2 and not d.told order by d.id limit 100"
 
 const TOLD: &str = "update deliveries set told = true where id = $1";
 
-/// One that ended before its pictures were brought has them brought now; whoever still brings them for it is not heard.
+/// Not of a sender who is banned. One that ended before its pictures were brought has them brought now; whoever still brings them for it is not heard.
 const REPLAY: &str = "
 with d0 as materialized (
   select d.id from deliveries d
   where d.uid = $1 and d.state in ('failed', 'expired', 'withdrawn', 'unconfirmed')
+    and not exists (
+      select 1 from messages m join bans b on b.sender_hash = m.sender_hash
+      where m.uid = $1 and b.lifted_at is null and (b.until is null or b.until > clock_timestamp()))
   order by d.id for no key update),
 old as materialized (
   select p.delivery, p.n from parts p join d0 on p.delivery = d0.id
@@ -174,5 +178,17 @@ impl Store {
     pub async fn failed(&self) -> Result<Vec<String>, StoreError> {
         let rows = self.rows(FAILED, &[]).await?;
         rows.iter().map(|row| Ok(row.try_get("uid")?)).collect()
+    }
+}
+
+impl Turn {
+    /// As [`Store::replay`], within this turn.
+    pub async fn replay(&self, uid: &str) -> Result<u64, StoreError> {
+        Ok(self.rows(REPLAY, &[&uid]).await?.len() as u64)
+    }
+
+    /// As [`Store::failed`], within this turn.
+    pub async fn failed(&self) -> Result<Vec<String>, StoreError> {
+        self.rows(FAILED, &[]).await?.iter().map(|row| Ok(row.try_get("uid")?)).collect()
     }
 }

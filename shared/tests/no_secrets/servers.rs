@@ -82,7 +82,7 @@ fn a_message_that_the_database_refuses_is_not_quoted() {
             let hash = format!("{poison}!");
             let wrong = [("verdict", &poison), ("priority", &poison), ("ack_url", &poison), ("sender_hash", &hash)];
             for (field, value) in wrong {
-                let error = store.accept(&message(field, value), "mark").await.unwrap_err();
+                let error = store.accept(&message(field, value), &[], "mark").await.unwrap_err();
                 assert!(error.is_bad_input(), "{field}: {error:?}");
                 assert_error_silent(field, &error);
             }

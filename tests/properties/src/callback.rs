@@ -104,10 +104,11 @@ fn is_obeyed_only_if_a_person_said_it(line: &Line, document: &Value) {
     assert!(Line::read(&other).is_some_and(|line| !line.is_person()) || document["user_id"] == "somebody else");
     let Some(word) = command::word(line.text()) else { return };
     assert!(line.text().trim_start().starts_with('!') && !word.is_empty());
-    let answer = command::answer(&word, line.text());
-    assert!(!answer.trim().is_empty() && command::word(&answer).is_none() || command::known(&word).is_some());
-    crate::text::is_composed(talkback::text::Text::clean(&answer).as_str());
-    if command::known(&word).is_none() {
+    assert!(command::words::split(line.text()).iter().all(|word| line.text().contains(word.as_str())));
+    if command::find(&word).is_none() {
+        let answer = command::unknown(&word).text;
+        assert!(!answer.trim().is_empty() && command::word(&answer).is_none());
+        crate::text::is_composed(talkback::text::Text::clean(&answer).as_str());
         crate::quoted::quotes_nothing_of(document, &answer, "the answer");
     }
 }

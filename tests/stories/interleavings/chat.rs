@@ -25,6 +25,7 @@ pub struct Shown {
     pub room: Kind,
     pub delivery: i64,
     pub part: i16,
+    pub attempt: i32,
     pub text: String,
     /// How often it came back.
     pub heard: usize,
@@ -63,6 +64,7 @@ impl Town {
             room,
             delivery: claimed.delivery,
             part: claimed.part,
+            attempt: claimed.attempt,
             text: claimed.text.clone(),
             heard: 0,
         });
@@ -136,7 +138,7 @@ impl Town {
                 text_length: line.text_length(),
                 payload_sealed: b"sealed".to_vec(),
                 command: None,
-                fingerprint: Some(line.fingerprint()),
+                fingerprints: Some(vec![line.fingerprint()]),
             };
             self.relay.store.hear(&stored).await.map_err(|error| format!("not heard: {error}"))?;
             self.heard(at);

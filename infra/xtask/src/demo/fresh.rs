@@ -121,6 +121,8 @@ impl Fresh {
                 *id = format!("9{}", u64::from_be_bytes(secrets::random::<8>()?))
             }
             ("group_id", Value::String(group)) if group == GROUP => group.clone_from(&self.here.group_id),
+            // And one that was said long ago is not obeyed.
+            ("created_at", Value::Number(time)) if said_in_chat => *time = jiff::Timestamp::now().as_second().into(),
             // Whenever this is sent, it is still worth posting.
             ("expires_at", Value::String(time)) => "2099-01-01T00:00:00Z".clone_into(time),
             ("images", Value::Array(images)) => {

@@ -65,7 +65,7 @@ part as materialized (
 verdict as materialized (
   select lane.room, lane.channel, lane.gap, lane.tat_ok, lane.failures, t.now, head.id, head.uid, head.prio,
          head.deliver_by, head.set_asides, head.sent + head.unsure as done,
-         part.n, part.kind, part.text, part.picture_url, part.attempt, part.claimed_at, part.state as was,
+         part.n, part.kind, part.text, part.text_sealed, part.picture_url, part.attempt, part.claimed_at, part.state as was,
          head.blocked_until, lane.pause, lane.turn,
          case when part.claimed_at < up.since and up.since + make_interval(secs => $3) > t.now
               then up.since + make_interval(secs => $3)
@@ -138,7 +138,7 @@ l2 as (
     tat = case when v.what = 'post' then greatest(v.tat_ok, v.now) + v.gap else v.tat_ok end,
     well = l.well and v.what not in ('set_aside', 'failed')
   from verdict v where l.room = v.room and l.token = $1)
-select v.what, v.room, v.id, v.uid, v.n, v.kind, v.text, v.picture_url,
+select v.what, v.room, v.id, v.uid, v.n, v.kind, v.text, v.text_sealed, v.picture_url,
        coalesce((select attempt from p2), v.attempt) as attempt,
        coalesce((select claimed_at from p2), v.claimed_at) as claimed_at, v.failures,
        extract(epoch from case when v.pause > v.now then v.pause

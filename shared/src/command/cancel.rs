@@ -1,0 +1,31 @@
+//! `!cancel`: what waits is not posted.
+use super::ban::meant;
+use super::{Asked, Command, Grade, Running, Said};
+use crate::store::StoreError;
+
+/// `!cancel <uid>`
+pub const COMMAND: Command = Command {
+    name: "cancel",
+    usage: "!cancel <uid>",
+    purpose: "withdraws that message, as far as it is not posted",
+    grade: Grade::Act,
+    run,
+};
+
+fn run<'a>(asked: &'a Asked<'a>) -> Running<'a> {
+    Box::pin(answer(asked))
+}
+
+async fn answer(asked: &Asked<'_>) -> Result<Said, StoreError> {
+    let [uid] = asked.words else { return Ok(Said::usage(&COMMAND)) };
+    let (message, note) = match meant(asked, uid).await? {
+        Ok(meant) => meant,
+        Err(said) => return Ok(said),
+    };
+    let (author, short) = (&asked.author.name, &message.short_uid);
+    Ok(match asked.turn.cancel(&message.uid).await? {
+        (0, _) => Said::none(format!("Nothing of {short} waits to be posted.{note}")),
+        (_, false) => Said::done(format!("{author} withdrew {short}.{note}")),
+        (_, true) => Said::done(format!("{author} withdrew the rest of {short}; some of it is posted.{note}")),
+    })
+}

@@ -1,0 +1,58 @@
+//! `!replay`: what did not reach its room is sent again, as new in order.
+use super::ban::meant;
+use super::words::count;
+use super::{Asked, Command, Grade, Running, Said};
+use crate::store::StoreError;
+
+/// `!replay <uid>|failed`
+pub const COMMAND: Command = Command {
+    name: "replay",
+    usage: "!replay <uid>|failed",
+    purpose: "sends again what failed, expired, was withdrawn or is unconfirmed; `failed`: everything that failed",
+    grade: Grade::Act,
+    run,
+};
+
+/// So many at once; the next command goes on.
+const AT_ONCE: usize = 500;
+
+fn run<'a>(asked: &'a Asked<'a>) -> Running<'a> {
+    Box::pin(answer(asked))
+}
+
+async fn answer(asked: &Asked<'_>) -> Result<Said, StoreError> {
+    let author = &asked.author.name;
+    match asked.words {
+        [word] if word.eq_ignore_ascii_case("failed") => {
+            let uids = asked.turn.failed().await?;
+            let (mut messages, mut left) = (0, 0);
+            for uid in uids {
+                if messages == AT_ONCE {
+                    left += 1;
+                } else if asked.turn.replay(&uid).await? > 0 {
+                    messages += 1;
+                }
+            }
+            if messages == 0 {
+                return Ok(Said::none("Nothing failed that could be sent again."));
+            }
+            let messages = count(i64::try_from(messages).unwrap_or(i64::MAX), "message");
+            let more = if left > 0 { format!(" {left} more failed: repeat it for them.") } else { String::new() };
+            Ok(Said::done(format!("{author} sends {messages} again.{more}")))
+        }
+        [uid] => {
+            let (message, note) = match meant(asked, uid).await? {
+                Ok(meant) => meant,
+                Err(said) => return Ok(said),
+            };
+            let short = &message.short_uid;
+            Ok(match asked.turn.replay(&message.uid).await? {
+                0 => Said::none(format!(
+                    "Nothing of {short} failed, expired, was withdrawn or is unconfirmed, or its sender is banned.{note}"
+                )),
+                _ => Said::done(format!("{author} sends {short} again.{note}")),
+            })
+        }
+        _ => Ok(Said::usage(&COMMAND)),
+    }
+}

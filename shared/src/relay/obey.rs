@@ -1,0 +1,236 @@
+//! A command typed in the room: recorded with its author and its outcome, obeyed once, answered once.
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::Relay;
+use super::plan::Door;
+use crate::channel::ReadBack;
+use crate::chat::{Author, Line};
+use crate::command::{self, Asked, Command, Grade, Said, words};
+use crate::config::Room;
+use crate::seal::Place;
+use crate::store::StoreError;
+use crate::store::answers::CallNote;
+use crate::store::commands::{Done, Standing, Turn, Typed};
+
+/// A line older than this is recorded, not obeyed: nobody waits for it any more.
+const STALE: Duration = Duration::from_mins(5);
+
+/// Commands of one person in a minute.
+const IN_A_MINUTE: i64 = 20;
+
+/// How long others may take where nobody waits for an answer within a second.
+const PATIENT: Duration = Duration::from_secs(5);
+
+/// What GroupMe says of a line: that it is there, that it is not, or nothing yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    There,
+    NotThere,
+    Silent,
+}
+
+/// What a turn came to.
+enum Ended {
+    /// This is to be said, if anything.
+    Said(Option<String>),
+    /// GroupMe must be asked first.
+    Unproved,
+}
+
+impl Relay {
+    /// Obeys a command. What could not be finished, here or by whoever died doing it, is done by the dispatcher.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub(crate) async fn obey(
+        &self,
+        line: &Line,
+        room: &Room,
+        word: &str,
+        patience: Duration,
+    ) -> Result<(), StoreError> {
+        let (author, command) = (line.author(), command::find(word));
+        let author_row = format!("{}/{}", line.group(), line.id());
+        self.store
+            .typed(&Typed {
+                group: line.group(),
+                line: line.id(),
+                room: &room.name,
+                command: command.map(|command| command.name),
+                author_hash: &self.settings.lookup.hash("member", author.id.as_bytes()),
+                author_sealed: &self.sealed(
+                    "commands",
+                    "author_sealed",
+                    &author_row,
+                    json!(author).to_string().as_bytes(),
+                ),
+            })
+            .await?;
+        let job = Job { relay: self, line, author, command, word, row: author_row, patience };
+        let mut proof = None;
+        let text = loop {
+            let turn = self.store.begin().await?;
+            let ended = job.turn(&turn, proof).await;
+            match turn.end(ended).await? {
+                Ended::Said(text) => break text,
+                Ended::Unproved => match self.prove(line, room, patience).await? {
+                    Proof::Silent => return Ok(()),
+                    told => proof = Some(told),
+                },
+            }
+        };
+        let Some(text) = text else { return Ok(()) };
+        let name = format!("line/{}", job.row);
+        let rooms = [room.name.clone()];
+        if let Some(offer) = self.words("source.talkback.reply", Door::Chat, &name, &rooms, &text) {
+            self.accept(&[offer]).await?;
+        }
+        self.store.command_told(line.group(), line.id()).await
+    }
+
+    /// Finishes commands whose function did not.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub(super) async fn finish_commands(&self) -> Result<(), StoreError> {
+        for (group, id, sealed) in self.store.open_commands().await? {
+            let place = Place { table: "groupme_callbacks", column: "payload_sealed", row: &id };
+            let line = self.settings.data_keys.open(place, &sealed).ok();
+            let line = line.and_then(|line| Line::read(&serde_json::from_slice(&line).ok()?));
+            let room = self.settings.rooms.iter().find(|room| room.group == group);
+            let word = line.as_ref().and_then(|line| command::word(line.text()));
+            match (line, room, word) {
+                (Some(line), Some(room), Some(word)) => self.obey(&line, room, &word, PATIENT).await?,
+                // Its key or its room is gone: nobody will obey it.
+                _ => {
+                    tracing::warn!("a command can no longer be read, and is left");
+                    let turn = self.store.begin().await?;
+                    let left = turn.done(&group, &id, &Done { outcome: "failed", reply_sealed: None }).await;
+                    turn.end(left).await?;
+                    self.store.command_told(&group, &id).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks GroupMe whether that member said that line: whoever learns the callback's address can say anything there.
+    async fn prove(&self, line: &Line, room: &Room, patience: Duration) -> Result<Proof, StoreError> {
+        let Ok(channel) = self.channel(room) else { return Ok(Proof::Silent) };
+        let since = line.created_at().map_or(0, Timestamp::as_second) - 5;
+        let started = Instant::now();
+        let read = channel.read_back(room, since, patience).await;
+        let (status, error) = match &read {
+            ReadBack::Lines(_) => (Some(200), None),
+            ReadBack::Failed { status, error } => (*status, Some(error.as_str())),
+        };
+        self.store
+            .note_call(&CallNote {
+                uid: None,
+                room: Some(&room.name),
+                channel: channel.name(),
+                operation: "read",
+                status,
+                ok: error.is_none(),
+                latency: started.elapsed(),
+                request: &json!({ "group": room.group, "line": line.id() }),
+                error,
+            })
+            .await?;
+        let ReadBack::Lines(lines) = read else { return Ok(Proof::Silent) };
+        let same = |found: &Line| found.id() == line.id() && found.text() == line.text() && found.is_said_by(line);
+        let there = lines.iter().filter_map(|found| Line::read(&found.json)).any(|found| same(&found));
+        Ok(if there { Proof::There } else { Proof::NotThere })
+    }
+}
+
+/// One command to be obeyed.
+struct Job<'a> {
+    relay: &'a Relay,
+    line: &'a Line,
+    author: Author,
+    command: Option<&'static Command>,
+    word: &'a str,
+    row: String,
+    patience: Duration,
+}
+
+impl Job<'_> {
+    /// Does it once: whoever comes second finds it done, and says the same.
+    async fn turn(&self, turn: &Turn, proof: Option<Proof>) -> Result<Ended, StoreError> {
+        let (group, id) = (self.line.group(), self.line.id());
+        let standing = turn.standing(group, id).await?;
+        match standing.state.as_str() {
+            "due" => {}
+            "done" => return Ok(Ended::Said(standing.reply_sealed.and_then(|sealed| self.open(&sealed)))),
+            _ => return Ok(Ended::Said(None)),
+        }
+        let said = match (self.judge(&standing), self.command) {
+            (Some(said), _) => said,
+            (None, None) => command::unknown(self.word),
+            (None, Some(command)) if self.needs_proof(command) && proof.is_none() => return Ok(Ended::Unproved),
+            (None, Some(_)) if proof == Some(Proof::NotThere) => {
+                tracing::error!("a command came by the callback that nobody typed: its address is known to others");
+                Said { outcome: "unproved", text: String::new() }
+            }
+            (None, Some(command)) => self.run(turn, command).await?,
+        };
+        let sealed = (!said.text.is_empty()).then(|| self.seal(&said.text));
+        turn.done(group, id, &Done { outcome: said.outcome, reply_sealed: sealed.as_deref() }).await?;
+        tracing::info!(command = self.command.map(|command| command.name), outcome = said.outcome, "command obeyed");
+        Ok(Ended::Said(Some(said.text).filter(|text| !text.is_empty())))
+    }
+
+    async fn run(&self, turn: &Turn, command: &Command) -> Result<Said, StoreError> {
+        let words = words::split(self.line.text());
+        let asked = Asked {
+            relay: self.relay,
+            turn,
+            author: &self.author,
+            name: &self.row,
+            text: self.line.text(),
+            words: words.get(1..).unwrap_or_default(),
+            patience: self.patience,
+        };
+        (command.run)(&asked).await
+    }
+
+    /// What is to be said before the command itself has a say, if anything.
+    fn judge(&self, standing: &Standing) -> Option<Said> {
+        let silent = |outcome| Some(Said { outcome, text: String::new() });
+        let refused = |text: String| Some(Said { outcome: "refused", text });
+        let age = self.line.created_at().map(|at| Timestamp::now().duration_since(at));
+        if age.is_some_and(|age| age.is_positive() && age.unsigned_abs() > STALE) {
+            return silent("stale");
+        }
+        if standing.in_a_minute > IN_A_MINUTE {
+            let text = format!("More than {IN_A_MINUTE} commands in a minute: I do not listen to more.");
+            return if standing.warned { silent("ignored") } else { Some(Said { outcome: "warned", text }) };
+        }
+        let command = self.command?;
+        let settings = &self.relay.settings;
+        if !command.grade.who(&settings.chat).includes(&self.author.id) {
+            return refused(format!("{}, you may not use !{} here.", self.author.name, command.name));
+        }
+        if command.grade == Grade::Publish && settings.groupme.access_token.is_none() {
+            return refused("Publishing from the chat needs GROUPME_ACCESS_TOKEN, which is not set.".to_owned());
+        }
+        None
+    }
+
+    fn needs_proof(&self, command: &Command) -> bool {
+        command.grade != Grade::Look && self.relay.settings.groupme.access_token.is_some()
+    }
+
+    fn seal(&self, text: &str) -> Vec<u8> {
+        self.relay.sealed("commands", "reply_sealed", &self.row, text.as_bytes())
+    }
+
+    fn open(&self, sealed: &[u8]) -> Option<String> {
+        let place = Place { table: "commands", column: "reply_sealed", row: &self.row };
+        String::from_utf8(self.relay.settings.data_keys.open(place, sealed).ok()?).ok()
+    }
+}
