@@ -25,6 +25,7 @@ pub struct Shown {
     pub room: Kind,
     pub delivery: i64,
     pub part: i16,
+    pub attempt: i32,
     pub text: String,
     /// How often it came back.
     pub heard: usize,
@@ -63,6 +64,7 @@ impl Town {
             room,
             delivery: claimed.delivery,
             part: claimed.part,
+            attempt: claimed.attempt,
             text: claimed.text.clone(),
             heard: 0,
         });

@@ -128,10 +128,15 @@ fn everything_is_in_order(town: &Town, ended: &[Ended]) -> Held {
     let by_id: BTreeMap<i64, &Ended> = ended.iter().map(|delivery| (delivery.id, delivery)).collect();
     for room in super::town::KINDS {
         let mut first: Vec<(i64, i16)> = Vec::new();
+        let mut late: Vec<i64> = Vec::new();
         for shown in town.shown.iter().filter(|shown| shown.room == room) {
             let line = (shown.delivery, shown.part);
             if !first.contains(&line) && !by_id[&shown.delivery].moved {
                 first.push(line);
+                let call = town.parts[&line].calls.get(&shown.attempt);
+                if call.is_some_and(|call| matches!(call.told, None | Some("unknown"))) {
+                    late.push(shown.delivery);
+                }
             }
         }
         let priority = |id: &i64| message(town, &by_id[id].uid).priority;
@@ -147,10 +152,12 @@ fn everything_is_in_order(town: &Town, ended: &[Ended]) -> Held {
                     ));
                 }
             }
-            // Whatever comes between this and a later part of the same message is more urgent.
+            // Whatever comes between this and a later part of the same message is more urgent; or less, and its answer
+            // was lost: what is more urgent does not wait until it shows, and it may show late.
             if let Some(end) = first.iter().rposition(|(other, _)| other == id) {
                 for (between, _) in first.get(at..end).unwrap_or_default().iter().filter(|(other, _)| other != id) {
-                    if priority(between) <= priority(id) {
+                    let overtaken = priority(between) < priority(id) && late.contains(between);
+                    if priority(between) <= priority(id) && !overtaken {
                         return Err(format!(
                             "disordered in {room:?}: {} comes between the parts of {}",
                             by_id[between].uid, by_id[id].uid
