@@ -129,6 +129,9 @@ async fn trouble(works: &Works, chance: &mut Chance) {
     }
 }
 
+/// Calls that may have posted.
+const POSTS: &str = "operation = 'post' and outcome in ('posted', 'recorded', 'unknown')";
+
 async fn round(seed: u64) -> Tally {
     let mut chance = Chance::of(seed);
     let slow = Duration::from_millis(chance.within(5..120));
@@ -152,11 +155,17 @@ async fn round(seed: u64) -> Tally {
     eventually("an empty spool", flushed).await;
     works.until("select state from deliveries where state not in ('sent', 'confirmed') limit 1", &[]).await;
     works.until("select state from parts where state = 'posting' limit 1", &[]).await;
-    // The record of the last one may still be on its way.
+    // The records of the last ones may still be on their way.
     let ours = |told: &[String]| told.last().is_some_and(|last| last.starts_with("posted"));
+    let posts_of = |wanted: &[String]| {
+        let posts = works.sim.posts();
+        posts.iter().filter(|post| post.text.as_ref().is_some_and(|text| wanted.contains(text))).count()
+    };
     for plan in &plans {
-        let count = format!("select (count(*) > 0)::text from messages where uid = '{}'", plan.uid);
-        works.until(&count, &["true"]).await;
+        let posts = posts_of(&texts(plan.uid, &plan.body));
+        let recorded =
+            format!("select (count(*) >= {posts})::text from api_calls where uid = '{}' and {POSTS}", plan.uid);
+        works.until(&recorded, &["true"]).await;
     }
 
     let mut tally = Tally { messages: plans.len(), ..Tally::default() };
@@ -170,12 +179,10 @@ async fn round(seed: u64) -> Tally {
         let doubled: usize = times.iter().map(|times| times.saturating_sub(1)).sum();
         shown += doubled;
         let places: Vec<_> = wanted.iter().filter_map(|text| lines.iter().position(|line| line == text)).collect();
-        let posts = works.sim.posts();
-        let posts = posts.iter().filter(|post| post.text.as_ref().is_some_and(|text| wanted.contains(text))).count();
+        let posts = posts_of(&wanted);
         let calls = works
             .column(&format!(
-                "select outcome || coalesce(' ' || status, '') from api_calls where uid = '{}' and operation = 'post'
-                 and outcome in ('posted', 'recorded', 'unknown') order by id",
+                "select outcome || coalesce(' ' || status, '') from api_calls where uid = '{}' and {POSTS} order by id",
                 plan.uid
             ))
             .await;
