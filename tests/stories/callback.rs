@@ -30,7 +30,7 @@ fn line_with(id: &str, text: &str, fields: Value) -> Value {
 
 impl Station {
     /// Calls back as GroupMe does: once more where it was told that the line could not be stored in time.
-    async fn call(&self, line: &Value) -> StatusCode {
+    pub async fn call(&self, line: &Value) -> StatusCode {
         match self.call_raw(TOKEN, Method::POST, line.to_string()).await {
             StatusCode::SERVICE_UNAVAILABLE => self.call_raw(TOKEN, Method::POST, line.to_string()).await,
             status => status,

@@ -7,6 +7,7 @@ mod asyncapi;
 mod attack;
 mod by_hand;
 mod callback;
+mod console;
 mod events;
 mod findings;
 mod flood;
