@@ -54,3 +54,34 @@ comment on column parts.text_sealed is 'Sealed text of what only the room may re
 
 -- What people ask for in the chat: what did not reach its room, the latest first.
 create index deliveries_stuck on deliveries (id) where state in ('failed', 'expired', 'unconfirmed');
+
+create table mutes (
+  id              bigint generated always as identity primary key,
+  pattern         text not null,
+  matches         text not null,
+  room            text not null,
+  muted_at        timestamptz not null default clock_timestamp(),
+  muted_by_sealed bytea not null,
+  until           timestamptz,
+  ended_at        timestamptz,
+  ended_by_sealed bytea,
+  told            boolean not null default false
+);
+comment on table mutes is 'Sources whose normal and high messages are held: while one is neither ended nor over, and for ever as history.';
+comment on column mutes.pattern is 'A topic pattern, as it was typed.';
+comment on column mutes.matches is 'The same as a regular expression for a source with a dot behind it.';
+comment on column mutes.room is 'The room where it was typed, and is told what was held.';
+comment on column mutes.until is 'When it ends by itself; null: when somebody ends it.';
+comment on column mutes.ended_at is 'When somebody ended it, or its end was told.';
+comment on column mutes.told is 'The room was told how many were held.';
+create unique index mutes_open on mutes (pattern) where ended_at is null;
+
+alter table deliveries add column held_by bigint;
+comment on column deliveries.held_by is 'The mute that held it, also when that is over.';
+create index deliveries_held_by on deliveries (held_by) where held_by is not null;
+-- What is due at once enters the queue in its old order.
+drop index deliveries_due;
+create index deliveries_due on deliveries (due_at, qseq) where state in ('scheduled', 'held');
+
+alter table groupme_callbacks add column deleted_at timestamptz;
+comment on column groupme_callbacks.deleted_at is 'When GroupMe told that the line was deleted.';

@@ -6,11 +6,14 @@ pub mod cancel;
 pub mod clear;
 pub mod failed;
 pub mod help;
+pub mod mute;
+pub mod mutes;
 pub mod ping;
 pub mod publish;
 pub mod replay;
 pub mod status;
 pub mod unban;
+pub mod unmute;
 pub mod who;
 pub mod words;
 
@@ -79,6 +82,8 @@ pub struct Asked<'a> {
     pub relay: &'a Relay,
     /// The transaction in which its effect and its outcome are written.
     pub turn: &'a Turn,
+    /// Where it was typed.
+    pub room: &'a str,
     /// Who typed it.
     pub author: &'a Author,
     /// Names the line: the same when it comes again.
@@ -129,6 +134,9 @@ pub const COMMANDS: &[Command] = &[
     failed::COMMAND,
     replay::COMMAND,
     cancel::COMMAND,
+    mute::COMMAND,
+    unmute::COMMAND,
+    mutes::COMMAND,
     clear::COMMAND,
     publish::COMMAND,
 ];

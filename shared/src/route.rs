@@ -60,6 +60,22 @@ impl Pattern {
         self.0.iter().map(String::as_str)
     }
 
+    /// The same as a regular expression of Postgres, for a key with a dot behind it: each word ends with one then, also
+    /// the last, and any number of words is any number of such pieces.
+    #[must_use]
+    pub fn to_regex(&self) -> String {
+        let word = |word: &String| match word.as_str() {
+            "#" => "(?:[^.]*\\.)*".to_owned(),
+            "*" => "[^.]*\\.".to_owned(),
+            word => {
+                let escape =
+                    |c: char| if c.is_ascii() && !c.is_ascii_alphanumeric() { format!("\\{c}") } else { c.into() };
+                word.chars().map(escape).collect::<String>() + "\\."
+            }
+        };
+        format!("^{}$", self.0.iter().map(word).collect::<String>())
+    }
+
     /// Whether the key falls under this pattern.
     #[must_use]
     pub fn matches(&self, key: &RoutingKey) -> bool {
@@ -138,6 +154,13 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_is_a_regular_expression_of_pieces_that_end_with_a_dot() {
+        let regex = |pattern: &str| Pattern::parse(pattern).unwrap().to_regex();
+        assert_eq!(regex("source.twilio.#"), r"^source\.twilio\.(?:[^.]*\.)*$");
+        assert_eq!(regex("*.a-b"), r"^[^.]*\.a\-b\.$");
+    }
 
     fn fits(pattern: &str, key: &str) -> bool {
         Pattern::parse(pattern).unwrap().matches(&RoutingKey::parse(key).unwrap())

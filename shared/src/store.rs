@@ -14,6 +14,7 @@ pub mod lanes;
 pub mod left;
 pub mod look_up;
 mod migrate;
+pub mod mutes;
 pub mod outbox;
 pub mod pictures;
 pub mod records;
@@ -41,6 +42,7 @@ pub fn statements() -> Vec<Statement> {
         lanes::statements::STATEMENTS,
         left::STATEMENTS,
         look_up::STATEMENTS,
+        mutes::STATEMENTS,
         outbox::STATEMENTS,
         pictures::STATEMENTS,
         records::STATEMENTS,

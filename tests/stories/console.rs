@@ -3,6 +3,7 @@
 mod acting;
 mod bans;
 mod hostile;
+mod mutes;
 
 use groupme_sim::{Line, SenderType};
 use serde_json::{Value, json};

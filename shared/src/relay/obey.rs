@@ -69,7 +69,7 @@ impl Relay {
                 ),
             })
             .await?;
-        let job = Job { relay: self, line, author, command, word, row: author_row, patience };
+        let job = Job { relay: self, line, room: &room.name, author, command, word, row: author_row, patience };
         let mut proof = None;
         let text = loop {
             let turn = self.store.begin().await?;
@@ -151,6 +151,7 @@ impl Relay {
 struct Job<'a> {
     relay: &'a Relay,
     line: &'a Line,
+    room: &'a str,
     author: Author,
     command: Option<&'static Command>,
     word: &'a str,
@@ -189,6 +190,7 @@ impl Job<'_> {
         let asked = Asked {
             relay: self.relay,
             turn,
+            room: self.room,
             author: &self.author,
             name: &self.row,
             text: self.line.text(),

@@ -102,6 +102,19 @@ impl Relay {
         Ok(())
     }
 
+    /// Says in one line that a mute is over, and how many of what it held.
+    pub(super) async fn tell_unmuted(&self) -> Result<(), StoreError> {
+        for over in self.store.mutes_over().await? {
+            let text = format!("The mute of {} is over: {}.", over.pattern, crate::command::unmute::told(&over.held));
+            let name = format!("unmuted/{}", over.id);
+            if let Some(offer) = self.words("source.talkback.unmuted", Door::Talkback, &name, &[over.room], &text) {
+                self.accept(&[offer]).await?;
+            }
+            self.store.mute_told(over.id).await?;
+        }
+        Ok(())
+    }
+
     /// Raises the alarm for rooms whose address or token is wrong: in the log, and in the other rooms.
     pub(super) async fn tell_suspended(&self) -> Result<(), StoreError> {
         for (room, since) in self.store.suspended(&self.room_names()).await? {

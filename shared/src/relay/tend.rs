@@ -70,6 +70,7 @@ impl Relay {
         self.store.sweep(self.settings.lanes.unconfirmed_after).await?;
         self.tell_expired().await?;
         self.tell_left().await?;
+        self.tell_unmuted().await?;
         self.finish_commands().await
     }
 

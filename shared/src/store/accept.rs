@@ -54,17 +54,24 @@ msg as (
   returning uid, accepted_by, content_hash, sent_by, door, verdict),
 want as materialized (
   select w.*, nextval('queue_seq') as q from (
-    select i.ord, i.uid, d.d
-    from input i join msg using (uid), jsonb_array_elements(i.m->'deliveries') with ordinality d(d, n)
+    select i.ord, i.uid, d.d, u.id as mute, u.until
+    from input i join msg using (uid)
+    cross join lateral jsonb_array_elements(i.m->'deliveries') with ordinality d(d, n)
+    left join lateral (
+      select x.id, x.until from mutes x
+      where x.ended_at is null and (x.until is null or x.until > clock_timestamp())
+        and i.m->>'door' in ('http', 'rabbitmq') and (d.d->>'prio')::smallint < 2 and (i.m->>'source' || '.') ~ x.matches
+      order by x.until desc nulls first limit 1) u on true
     where msg.accepted_by = $2 and msg.verdict <> 'banned' order by i.ord, d.n) w),
 del as (
   insert into deliveries (uid, room, prio, qseq, state, cause, parts, age, expires_at, due_at, deliver_by,
-                          awaits_media)
-  select uid, d->>'room', (d->>'prio')::smallint, q, d->>'state', 'accepted', jsonb_array_length(d->'parts'),
+                          awaits_media, held_by)
+  select uid, d->>'room', (d->>'prio')::smallint, q, case when mute is null then d->>'state' else 'held' end,
+         case when mute is null then 'accepted' else 'its source is muted' end, jsonb_array_length(d->'parts'),
          make_interval(secs => (d->>'age')::float8),
          coalesce((d->>'expires_at')::timestamptz, clock_timestamp() + make_interval(secs => (d->>'age')::float8)),
-         (d->>'due_at')::timestamptz, (d->>'deliver_by')::timestamptz,
-         (d->>'awaits_media')::boolean
+         case when mute is null then (d->>'due_at')::timestamptz else until end, (d->>'deliver_by')::timestamptz,
+         (d->>'awaits_media')::boolean, mute
   from want order by uid, d->>'room'
   on conflict (uid, room) do nothing returning id, uid, room),
 prt as (

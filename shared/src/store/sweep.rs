@@ -20,13 +20,16 @@ with x as (select id from deliveries where state = 'queued' and deliver_by <= (s
            order by deliver_by limit 1000 for no key update skip locked)
 update deliveries d set state = 'withdrawn', cause = 'its producer has taken over' from x where d.id = x.id";
 
-/// `qseq` is drawn anew: a delivery that enters the queue is new in order, and cannot split one that is being posted.
+/// `qseq` is drawn anew: a delivery that enters the queue is new in order, and cannot split one that is being posted. What
+/// is due at once, as at the end of a mute, enters in its old order.
 const PROMOTE: &str = "
-with x as (select id from deliveries where state in ('scheduled', 'held') and due_at <= (select clock_timestamp())
-           order by due_at limit 1000 for no key update skip locked)
-update deliveries d set state = 'queued', cause = 'due', qseq = nextval('queue_seq'), begun = false,
-  due_at = null from x
-where d.id = x.id";
+with x as materialized (
+  select id, due_at, qseq from deliveries where state in ('scheduled', 'held') and due_at <= (select clock_timestamp())
+  order by due_at, qseq limit 1000 for no key update skip locked),
+n as materialized (
+  select id, nextval('queue_seq') as qseq from (select id from x order by due_at, x.qseq offset 0) o)
+update deliveries d set state = 'queued', cause = 'due', qseq = n.qseq, begun = false, due_at = null
+from n where d.id = n.id";
 
 /// Parts answered 2xx and never seen, in rooms that confirm; `$1` seconds after their claim. Older than a day is left
 /// alone: a room may begin to confirm long after.
