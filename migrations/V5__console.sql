@@ -9,6 +9,7 @@ create table commands (
   author_hash   bytea not null,
   author_sealed bytea not null,
   state         text not null default 'due' check (state in ('due', 'done', 'told')),
+  handed        boolean not null default false,
   outcome       text,
   reply_sealed  bytea,
   primary key (group_id, line_id)
@@ -19,6 +20,7 @@ comment on column commands.command is 'Its name; null for a word that is no comm
 comment on column commands.author_hash is 'Keyed hash of the member''s user id: commands are counted by it.';
 comment on column commands.author_sealed is 'Sealed JSON: user id and name.';
 comment on column commands.state is 'due; done: its effect is there and its reply is not accepted yet; told.';
+comment on column commands.handed is 'Whoever heard it leaves it to the dispatcher: it has to ask somebody who may be slow.';
 comment on column commands.outcome is 'done, usage, unknown, refused, none (nothing to do), warned, ignored, stale, unproved or failed.';
 comment on column commands.reply_sealed is 'Sealed text of what is answered; null where nothing is.';
 create index commands_author on commands (author_hash, at);

@@ -13,6 +13,10 @@ use crate::store::StoreError;
 use crate::store::hear::{Heard as Stored, Line as StoredLine};
 use crate::text::Text;
 
+/// Why a room is paused, as health, `!status` and `!failed` say it.
+const BOT_REMOVED: &str =
+    "a bot was removed from its group; if it was ours, give the room a new one, else: cargo xtask resume";
+
 /// How long others may take whom a command asks, while GroupMe waits for the answer to its callback.
 const AT_A_DOOR: Duration = Duration::from_millis(400);
 
@@ -124,9 +128,15 @@ impl Line {
         fingerprint(self.text(), picture.or_else(|| self.json["picture_url"].as_str()))
     }
 
-    /// Our bot was taken out of the room.
+    /// A bot was taken out of the group; which one, nothing tells for sure.
     fn is_bot_removal(&self) -> bool {
-        self.json["event"]["type"] == "bot.del"
+        self.sender_type() == "system" && self.json["event"]["type"] == "bot.del"
+    }
+
+    /// The id of the line that was deleted, as this one tells.
+    fn deleted(&self) -> Option<String> {
+        let tells = self.sender_type() == "system" && self.json["event"]["type"] == "message.deleted";
+        tells.then(|| id_of(&self.json["event"]["data"]["message_id"])).flatten()
     }
 }
 
@@ -163,7 +173,11 @@ impl Relay {
         let word = line.is_person().then(|| command::word(line.text())).flatten();
         let heard = self.store_line(line, "callback", word.as_deref()).await?;
         if heard.new && line.is_bot_removal() {
-            tracing::error!("a bot was removed from the group: if it was ours, nothing can be posted there");
+            let paused = self.store.pause_group(line.group(), BOT_REMOVED).await?;
+            tracing::error!(?paused, "a bot was removed from the group: its rooms are paused, and nothing is lost");
+        }
+        if let Some(deleted) = line.deleted() {
+            self.store.line_deleted(line.group(), &deleted).await?;
         }
         let found = heard.confirmed.filter(|_| heard.found);
         let room = self.settings.rooms.iter().find(|room| room.group == line.group());

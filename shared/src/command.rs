@@ -69,6 +69,8 @@ pub struct Command {
     pub purpose: &'static str,
     /// What it may do.
     pub grade: Grade,
+    /// It publishes to the broker, which may take longer than GroupMe waits: then the dispatcher does it.
+    pub publishes: bool,
     /// Does it, within the turn, and says what is answered.
     pub run: for<'a> fn(&'a Asked<'a>) -> Running<'a>,
 }

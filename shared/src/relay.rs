@@ -29,6 +29,7 @@ mod settle;
 mod strike;
 mod tell;
 pub mod tend;
+mod told;
 pub mod unrecorded;
 
 use std::sync::Arc;

@@ -4,6 +4,7 @@ mod acting;
 mod bans;
 mod hostile;
 mod mutes;
+mod told;
 
 use groupme_sim::{Line, SenderType};
 use serde_json::{Value, json};

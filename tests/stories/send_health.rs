@@ -5,7 +5,7 @@ use talkback::config::Settings;
 use crate::send_door::{Answer, ask, send_as, station};
 use crate::station::{KEY, Station};
 
-async fn health(station: &Station, key: Option<&str>) -> Answer {
+pub async fn health(station: &Station, key: Option<&str>) -> Answer {
     let bearer = key.map(|key| format!("Bearer {key}"));
     let headers: Vec<(&str, &str)> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
     ask(&station.relay("send"), "GET", "/health", &headers, "").await

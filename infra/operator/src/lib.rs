@@ -12,8 +12,9 @@ pub async fn run(relay: &Relay, words: &[&str]) -> Result<String> {
     match words {
         ["replay", "--failed"] => replay_failed(relay).await,
         ["replay", uid] if !uid.starts_with('-') => replay(relay, uid).await,
+        ["resume", room] => resume(relay, room).await,
         ["import", file] => import(relay, file).await,
-        _ => bail!("replay UID, replay --failed, or import FILE"),
+        _ => bail!("replay UID, replay --failed, resume ROOM, or import FILE"),
     }
 }
 
@@ -45,6 +46,17 @@ async fn replay_failed(relay: &Relay) -> Result<String> {
         deliveries += relay.store.replay(&uid).await?;
     }
     Ok(format!("{messages} messages are queued again, for {deliveries} rooms in all"))
+}
+
+/// Opens a room that was paused or suspended.
+async fn resume(relay: &Relay, room: &str) -> Result<String> {
+    if relay.room(room).is_none() {
+        bail!("there is no room {room}; there are: {}", relay.room_names().join(", "));
+    }
+    match relay.store.resume(room).await? {
+        true => Ok(format!("{room} is open again")),
+        false => Ok(format!("{room} was open")),
+    }
 }
 
 /// Records what a log tells of posts that were recorded nowhere else.

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 
+use super::Delivery;
+
 /// From here on a number means milliseconds: as seconds it would be the year 5138.
 const MILLISECONDS: f64 = 1e11;
 
@@ -35,4 +37,19 @@ pub(super) fn from_number(number: f64) -> Option<Timestamp> {
 
 fn utc(date: DateTime) -> Result<Timestamp, jiff::Error> {
     Ok(date.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp())
+}
+
+impl Delivery {
+    /// When the producer will post by itself, at the earliest: by its own word, or its patience counted from the stamp where
+    /// its clock is ahead of the broker's. A message that the broker, or the way to it, sat on is judged by the former: its
+    /// producer's patience went on meanwhile. Whose clock is behind by more than its patience is told that it is its turn.
+    #[must_use]
+    pub fn taken_over_at(&self) -> Option<Timestamp> {
+        let by = self.deliver_by()?;
+        let published = self.timestamp.as_deref().and_then(read_moment);
+        let by_stamp = published
+            .zip(self.stamp_time())
+            .and_then(|(published, stamped)| stamped.checked_add(by.duration_since(published)).ok());
+        Some(by_stamp.map_or(by, |by_stamp| by.min(by_stamp)))
+    }
 }

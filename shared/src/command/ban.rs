@@ -10,6 +10,7 @@ pub const COMMAND: Command = Command {
     usage: "!ban <uid> [for 7d] [reason…]",
     purpose: "bans the sender of that message, and withdraws what of theirs waits; again: changes only the term",
     grade: Grade::Act,
+    publishes: false,
     run,
 };
 

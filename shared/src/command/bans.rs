@@ -10,6 +10,7 @@ pub const COMMAND: Command = Command {
     usage: "!bans [page]",
     purpose: "who is banned, until when, by whom and why",
     grade: Grade::Look,
+    publishes: false,
     run,
 };
 

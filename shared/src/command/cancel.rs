@@ -9,6 +9,7 @@ pub const COMMAND: Command = Command {
     usage: "!cancel <uid>",
     purpose: "withdraws that message, as far as it is not posted",
     grade: Grade::Act,
+    publishes: false,
     run,
 };
 

@@ -6,8 +6,14 @@ use super::{Asked, Command, Grade, Running, Said};
 use crate::store::StoreError;
 
 /// `!clear`
-pub const COMMAND: Command =
-    Command { name: "clear", usage: "!clear", purpose: "clears the studio dashboard", grade: Grade::Act, run };
+pub const COMMAND: Command = Command {
+    name: "clear",
+    usage: "!clear",
+    purpose: "clears the studio dashboard",
+    grade: Grade::Act,
+    publishes: true,
+    run,
+};
 
 /// What the dashboard listens for.
 const KEY: &str = "source.groupme.dashboard.clear";

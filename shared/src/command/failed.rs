@@ -9,6 +9,7 @@ pub const COMMAND: Command = Command {
     usage: "!failed [page]",
     purpose: "what failed, expired or is unconfirmed, and why",
     grade: Grade::Look,
+    publishes: false,
     run,
 };
 

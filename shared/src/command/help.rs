@@ -2,8 +2,14 @@
 use super::{Asked, COMMANDS, Command, Grade, Running, Said, find};
 
 /// `!help [command]`
-pub const COMMAND: Command =
-    Command { name: "help", usage: "!help [command]", purpose: "what can be typed here", grade: Grade::Look, run };
+pub const COMMAND: Command = Command {
+    name: "help",
+    usage: "!help [command]",
+    purpose: "what can be typed here",
+    grade: Grade::Look,
+    publishes: false,
+    run,
+};
 
 fn run<'a>(asked: &'a Asked<'a>) -> Running<'a> {
     Box::pin(answer(asked))

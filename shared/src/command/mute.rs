@@ -13,6 +13,7 @@ pub const COMMAND: Command = Command {
     usage: "!mute <source pattern> [for 2h]",
     purpose: "holds normal and high messages of these sources; urgent ones are never held; again: changes only the term",
     grade: Grade::Act,
+    publishes: false,
     run,
 };
 

@@ -9,6 +9,7 @@ pub const COMMAND: Command = Command {
     usage: "!mutes",
     purpose: "which sources are muted, until when, and how many messages are held",
     grade: Grade::Look,
+    publishes: false,
     run,
 };
 

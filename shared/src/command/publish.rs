@@ -15,6 +15,7 @@ pub const COMMAND: Command = Command {
     usage: "!publish <routing.key> <text or JSON>",
     purpose: "publishes that to the station's exchange, under the keys that `[chat] publish_keys` allows",
     grade: Grade::Publish,
+    publishes: true,
     run,
 };
 

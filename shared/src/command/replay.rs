@@ -10,6 +10,7 @@ pub const COMMAND: Command = Command {
     usage: "!replay <uid>|failed",
     purpose: "sends again what failed, expired, was withdrawn or is unconfirmed; `failed`: everything that failed",
     grade: Grade::Act,
+    publishes: false,
     run,
 };
 

@@ -14,6 +14,7 @@ pub const COMMAND: Command = Command {
     usage: "!status",
     purpose: "rooms: what is queued and since when, what is paused and why; database, broker, version",
     grade: Grade::Look,
+    publishes: false,
     run,
 };
 

@@ -9,6 +9,7 @@ pub const COMMAND: Command = Command {
     usage: "!unban <uid or ban number>",
     purpose: "lifts the ban of the sender of that message, or the ban of that number",
     grade: Grade::Act,
+    publishes: false,
     run,
 };
 

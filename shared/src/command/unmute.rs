@@ -9,6 +9,7 @@ pub const COMMAND: Command = Command {
     usage: "!unmute <pattern>",
     purpose: "ends that mute; what was held is posted in its order",
     grade: Grade::Act,
+    publishes: false,
     run,
 };
 

@@ -10,6 +10,7 @@ pub const COMMAND: Command = Command {
     usage: "!who <uid>",
     purpose: "who sent that message: name if known, masked number, place, first and last message",
     grade: Grade::Look,
+    publishes: false,
     run,
 };
 

@@ -9,6 +9,7 @@ use super::direct::Told;
 use super::own::Own;
 use super::plan::{Door, Offer, ReplyTo, is_urgent};
 use super::settle::{Settled, settled_of};
+use super::told;
 use crate::amqp_event::{self, Delivery, Record as AmqpRecord};
 use crate::chat::Line;
 use crate::message::{Message, Uid};
@@ -170,6 +171,9 @@ impl Relay {
                 if urgent {
                     offers.iter().for_each(|offer| self.outage.took(self.name_of(offer)));
                 }
+                for offer in offers {
+                    self.obey_told(offer).await?;
+                }
                 for (&at, outcome) in chosen.iter().zip(outcomes) {
                     entries[at].stored = true;
                     counts.outcomes.push((at, outcome));
@@ -326,7 +330,12 @@ impl Relay {
         let zone = &self.settings.zone;
         let envelope = Envelope { key, already_sent, fallback_uid: uid, zone, body: &delivery.body };
         // What is never posted need not have a form: it is kept whole, sealed.
-        let blocked = self.settings.routes.find(key).is_some_and(|route| route.action == Action::Block);
+        if let Err(error) = told::number(key, &delivery.body) {
+            return rejected(error);
+        }
+        let route = told::route(key);
+        let known = route.as_ref().or_else(|| self.settings.routes.find(key));
+        let blocked = known.is_some_and(|route| route.action == Action::Block);
         let reading = if blocked { Ok(self.unposted(envelope)) } else { source::read(envelope) };
         match reading {
             Err(error) => rejected(error),
@@ -341,9 +350,9 @@ impl Relay {
                 door: Door::RabbitMq,
                 sent_by: None,
                 reply: reply_to(delivery),
-                deliver_by: deliver_by(delivery),
+                deliver_by: delivery.taken_over_at(),
                 stamped_at: delivery.stamp_time(),
-                route: None,
+                route,
                 raw: delivery.body.clone(),
             })),
         }
@@ -384,16 +393,4 @@ fn reply_to(delivery: &Delivery) -> Option<ReplyTo> {
 /// The uid by which its producer knows what could not be read.
 fn uid_of(delivery: &Delivery, key: Option<&RoutingKey>, fallback_uid: Uuid) -> Uid {
     key.map_or_else(|| Uid::from_uuid(fallback_uid), |key| source::uid_of(key, fallback_uid, &delivery.body))
-}
-
-/// When the producer will post by itself, at the earliest: by its own word, or its patience counted from the stamp where
-/// its clock is ahead of the broker's. A message that the broker, or the way to it, sat on is judged by the former: its
-/// producer's patience went on meanwhile. Whose clock is behind by more than its patience is told that it is its turn.
-fn deliver_by(delivery: &Delivery) -> Option<Timestamp> {
-    let by = delivery.deliver_by()?;
-    let published = delivery.timestamp.as_deref().and_then(amqp_event::read_moment);
-    let by_stamp = published
-        .zip(delivery.stamp_time())
-        .and_then(|(published, stamped)| stamped.checked_add(by.duration_since(published)).ok());
-    Some(by_stamp.map_or(by, |by_stamp| by.min(by_stamp)))
 }

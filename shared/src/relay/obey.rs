@@ -38,6 +38,8 @@ enum Ended {
     Said(Option<String>),
     /// GroupMe must be asked first.
     Unproved,
+    /// It may take longer than there is time here.
+    Later,
 }
 
 impl Relay {
@@ -76,8 +78,9 @@ impl Relay {
             let ended = job.turn(&turn, proof).await;
             match turn.end(ended).await? {
                 Ended::Said(text) => break text,
+                Ended::Later => return self.store.hand_over(line.group(), line.id()).await,
                 Ended::Unproved => match self.prove(line, room, patience).await? {
-                    Proof::Silent => return Ok(()),
+                    Proof::Silent => return self.store.hand_over(line.group(), line.id()).await,
                     told => proof = Some(told),
                 },
             }
@@ -177,6 +180,7 @@ impl Job<'_> {
                 tracing::error!("a command came by the callback that nobody typed: its address is known to others");
                 Said { outcome: "unproved", text: String::new() }
             }
+            (None, Some(command)) if command.publishes && self.patience < PATIENT => return Ok(Ended::Later),
             (None, Some(command)) => self.run(turn, command).await?,
         };
         let sealed = (!said.text.is_empty()).then(|| self.seal(&said.text));

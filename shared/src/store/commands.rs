@@ -59,17 +59,20 @@ const DONE: &str = "
 update commands set state = case when $4::bytea is null then 'told' else 'done' end, outcome = $3, reply_sealed = $4
 where group_id = $1 and line_id = $2 and state = 'due'";
 
+const HAND: &str = "update commands set handed = true where group_id = $1 and line_id = $2 and state = 'due'";
+
 const TOLD: &str = "update commands set state = 'told' where group_id = $1 and line_id = $2 and state = 'done'";
 
-/// What the function that heard it did not finish: it has two seconds. Its line is there, for it was stored first.
+/// What the function that heard it left, or did not finish in two seconds. Its line is there, for it was stored first.
 const OPEN: &str = "
 select c.group_id, c.line_id, l.payload_sealed from commands c join groupme_callbacks l using (group_id, line_id)
-where c.state <> 'told' and c.at < (select clock_timestamp()) - interval '2 s' order by c.at limit 20";
+where c.state <> 'told' and (c.handed or c.at < (select clock_timestamp()) - interval '2 s') order by c.at limit 20";
 
 pub(super) const STATEMENTS: &[Statement] = &[
     ("typed", TYPED),
     ("standing", STANDING),
     ("command_done", DONE),
+    ("command_handed", HAND),
     ("command_told", TOLD),
     ("open_commands", OPEN),
 ];
@@ -136,6 +139,11 @@ impl Store {
             Ok(()) => Ok(Turn { client, store: self.clone() }),
             Err(error) => Self::finish(client, Err(error)),
         }
+    }
+
+    /// Leaves a command to the dispatcher.
+    pub async fn hand_over(&self, group: &str, line: &str) -> Result<(), StoreError> {
+        self.rows(HAND, &[&group, &line]).await.map(drop)
     }
 
     /// Notes that the answer of a command is accepted.

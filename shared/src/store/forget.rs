@@ -36,6 +36,15 @@ gone as (
   delete from groupme_callbacks g using x where g.group_id = x.group_id and g.line_id = x.line_id returning 1)
 select count(*) from gone";
 
+/// With the line that each was. Bans and mutes stay.
+const COMMANDS: &str = "
+with x as materialized (
+  select c.group_id, c.line_id from commands c
+  where c.at < (select clock_timestamp() - make_interval(secs => $1)) and c.state = 'told'
+  order by c.at limit $2 for update of c skip locked),
+gone as (delete from commands c using x where c.group_id = x.group_id and c.line_id = x.line_id returning 1)
+select count(*) from gone";
+
 const REFUSALS: &str = "
 with x as materialized (
   select r.minute, r.reason from callback_refusals r
@@ -79,6 +88,7 @@ select count(*) from gone";
 pub(super) const STATEMENTS: &[Statement] = &[
     ("trim_calls", CALLS),
     ("forget_callbacks", CALLBACKS),
+    ("forget_commands", COMMANDS),
     ("forget_refusals", REFUSALS),
     ("forget_events", EVENTS),
     ("forget_rejected", REJECTED),
@@ -93,6 +103,7 @@ impl Store {
         for (statement, age) in [
             (CALLS, keep.calls),
             (CALLBACKS, keep.callbacks),
+            (COMMANDS, keep.callbacks),
             (REFUSALS, keep.callbacks),
             (EVENTS, keep.events),
             (REJECTED, keep.rejected),

@@ -97,12 +97,20 @@ room as (
 select exists (select 1 from line) as new, (select uid from d) as uid,
        coalesce((select was <> 'sent' from p), false) as found";
 
+const DELETED: &str = "
+update groupme_callbacks set deleted_at = clock_timestamp() where group_id = $1 and line_id = $2 and deleted_at is null";
+
 /// One group's lines are heard one after the other.
 const LOCK_GROUP: &str = "select pg_advisory_xact_lock(hashtextextended($1, 7))";
 
-pub(super) const STATEMENTS: &[Statement] = &[("lock_group", LOCK_GROUP), ("hear", HEAR)];
+pub(super) const STATEMENTS: &[Statement] = &[("lock_group", LOCK_GROUP), ("hear", HEAR), ("line_deleted", DELETED)];
 
 impl Store {
+    /// Marks a line that was deleted in the room; what it confirmed stays so.
+    pub async fn line_deleted(&self, group: &str, line: &str) -> Result<(), StoreError> {
+        self.rows(DELETED, &[&group, &line]).await.map(drop)
+    }
+
     /// Stores a line and confirms with it; a repeat does nothing, and says so.
     pub async fn hear(&self, line: &Line<'_>) -> Result<Heard, StoreError> {
         self.again(|| self.hear_once(line)).await

@@ -15,7 +15,7 @@ pub struct RoomRow<'a> {
     pub readable: bool,
 }
 
-/// A changed fingerprint opens a suspended room: the configuration was mended. Rows are written in order of name, and
+/// A changed fingerprint opens a suspended or paused room: the configuration was mended. Rows are written in order of name, and
 /// only where something differs.
 const SYNC: &str = "
 with input as (
@@ -30,14 +30,19 @@ on conflict (name) do update set
   channel = excluded.channel, group_id = excluded.group_id, pace = excluded.pace, burst = excluded.burst,
   confirm = excluded.confirm, readable = excluded.readable, on_unknown = excluded.on_unknown,
   fingerprint = excluded.fingerprint,
-  state = case when r.state = 'suspended' and r.fingerprint <> excluded.fingerprint then 'open' else r.state end,
-  state_since = case when r.state = 'suspended' and r.fingerprint <> excluded.fingerprint then clock_timestamp()
+  state = case when r.state <> 'open' and r.fingerprint <> excluded.fingerprint then 'open' else r.state end,
+  state_since = case when r.state <> 'open' and r.fingerprint <> excluded.fingerprint then clock_timestamp()
                      else r.state_since end,
-  state_reason = case when r.state = 'suspended' and r.fingerprint <> excluded.fingerprint then null
+  state_reason = case when r.state <> 'open' and r.fingerprint <> excluded.fingerprint then null
                       else r.state_reason end
 where (r.channel, r.group_id, r.pace, r.burst, r.confirm, r.readable, r.on_unknown, r.fingerprint)
    is distinct from (excluded.channel, excluded.group_id, excluded.pace, excluded.burst, excluded.confirm,
                      excluded.readable, excluded.on_unknown, excluded.fingerprint)";
+
+/// Its bot is gone: what was posted now would be refused.
+const PAUSE_GROUP: &str = "
+update rooms set state = 'paused', state_reason = $2, state_since = clock_timestamp()
+where group_id = $1 and state = 'open' returning name";
 
 const RESUME: &str = "
 update rooms set state = 'open', state_reason = null, state_since = clock_timestamp()
@@ -55,8 +60,14 @@ select exists (select 1 from functions_seen
 const SUSPENDED: &str =
     "select name, state_since from rooms where state = 'suspended' and name = any($1) order by name";
 
-pub(super) const STATEMENTS: &[Statement] =
-    &[("sync_rooms", SYNC), ("resume", RESUME), ("seen", SEEN), ("seen_within", SEEN_WITHIN), ("suspended", SUSPENDED)];
+pub(super) const STATEMENTS: &[Statement] = &[
+    ("sync_rooms", SYNC),
+    ("pause_group", PAUSE_GROUP),
+    ("resume", RESUME),
+    ("seen", SEEN),
+    ("seen_within", SEEN_WITHIN),
+    ("suspended", SUSPENDED),
+];
 
 fn on_unknown(unknown: Unknown) -> &'static str {
     match unknown {
@@ -80,6 +91,12 @@ impl Store {
         self.rows(SYNC, &[&names, &channels, &groups, &fingerprints, &paces, &bursts, &confirms, &readables, &unknowns])
             .await
             .map(drop)
+    }
+
+    /// Pauses the rooms of a group: their names.
+    pub async fn pause_group(&self, group: &str, reason: &str) -> Result<Vec<String>, StoreError> {
+        let rows = self.rows(PAUSE_GROUP, &[&group, &reason]).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
     /// Opens a suspended or paused room again.
