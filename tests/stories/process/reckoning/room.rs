@@ -63,10 +63,13 @@ impl Reckoning {
         for line in lines {
             let text = line.text.as_deref().unwrap_or_default().trim();
             let same = |part: &&&Part| part.text.trim() == text && part.picture_url == line.picture_url;
-            // Two notices may say the same: each line is the first part of its words that was not shown yet.
+            // Two notices may say the same: each line is the first part of its words that was not shown yet, of the message
+            // that is being said if it has one.
             let unseen =
                 |part: &&&Part| !shown.iter().any(|other| (other.delivery, other.n) == (part.delivery, part.n));
-            let part = parts.iter().filter(same).find(unseen).or_else(|| parts.iter().find(same));
+            let goes_on = |part: &&&Part| shown.last().is_some_and(|last| last.delivery == part.delivery);
+            let open = || parts.iter().filter(same).filter(unseen);
+            let part = open().find(goes_on).or_else(|| open().next()).or_else(|| parts.iter().find(same));
             if let Some(part) = part {
                 shown.push(part);
                 at.push(epoch(line));
