@@ -55,7 +55,8 @@ alter table parts add column text_sealed bytea;
 comment on column parts.text_sealed is 'Sealed text of what only the room may read; text is empty then, and fingerprint a keyed hash.';
 
 -- What people ask for in the chat: what did not reach its room, the latest first.
-create index deliveries_stuck on deliveries (id) where state in ('failed', 'expired', 'unconfirmed');
+drop index deliveries_trouble;
+create index deliveries_trouble on deliveries (room, id) where state in ('failed', 'expired', 'unconfirmed');
 
 create table mutes (
   id              bigint generated always as identity primary key,

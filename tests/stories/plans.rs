@@ -9,7 +9,8 @@ const GROW: [&str; 8] =
     ["messages", "deliveries", "parts", "pictures", "delivery_events", "api_calls", "groupme_callbacks", "rejected"];
 
 /// Indexes that hold only what is not finished, and are read whole.
-const SMALL: [&str; 4] = ["deliveries_left", "deliveries_untold", "messages_answer", "parts_in_the_air"];
+const SMALL: [&str; 5] =
+    ["deliveries_expiry", "deliveries_left", "deliveries_untold", "messages_answer", "parts_in_the_air"];
 
 /// What must be looked up in an index that begins with something else: all that a room without callbacks ever posted is
 /// `sent`.

@@ -9,11 +9,16 @@ use super::connection::StoreError;
 const SEEN: &str = "
 select count(*), min(accepted_at), max(accepted_at) from messages where sender_hash = $1";
 
-/// What did not reach its room, the latest first; one more than asked for tells that there are more.
+/// What did not reach its room, the latest first, room by room as the index has it; one more than asked for tells that
+/// there are more.
 const STUCK: &str = "
-select m.short_uid, m.source, d.room, d.state, d.cause, m.accepted_at
-from deliveries d join messages m using (uid)
-where d.state in ('failed', 'expired', 'unconfirmed') order by d.id desc limit $1 offset $2";
+select m.short_uid, m.source, x.room, x.state, x.cause, m.accepted_at
+from (
+  select d.* from rooms r cross join lateral (
+    select d.id, d.uid, d.room, d.state, d.cause from deliveries d
+    where d.room = r.name and d.state in ('failed', 'expired', 'unconfirmed') order by d.id desc limit $1::int8 + $2::int8) d
+  order by d.id desc limit $1 offset $2) x
+join messages m using (uid) order by x.id desc";
 
 /// Also what is being sent: the rest of it is not. A part in the air is judged when its time is over. Locks lanes never,
 /// deliveries in the order of their keys.

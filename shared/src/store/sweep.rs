@@ -86,8 +86,8 @@ with d0 as materialized (
   select d.id from deliveries d
   where d.uid = $1 and d.state in ('failed', 'expired', 'withdrawn', 'unconfirmed')
     and not exists (
-      select 1 from messages m join bans b on b.sender_hash = m.sender_hash
-      where m.uid = $1 and b.lifted_at is null and (b.until is null or b.until > clock_timestamp()))
+      select 1 from bans b where b.sender_hash = (select m.sender_hash from messages m where m.uid = $1)
+        and b.lifted_at is null and (b.until is null or b.until > clock_timestamp()))
   order by d.id for no key update),
 old as materialized (
   select p.delivery, p.n from parts p join d0 on p.delivery = d0.id
