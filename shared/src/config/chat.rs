@@ -75,6 +75,7 @@ pub(super) fn read(root: &mut Section, reading: &mut Reading<'_>) -> Chat {
 
 #[cfg(test)]
 mod tests {
+    use super::super::document::Faults;
     use super::*;
 
     fn key(key: &str) -> RoutingKey {
@@ -89,6 +90,23 @@ mod tests {
             assert!(!chat.may_publish(&key(never)), "{never}");
         }
         assert!(!Chat::default().may_publish(&key("studio.lamp")));
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_table_is_named() {
+        let mut faults = Faults::default();
+        let mut read_text = |text: &str| {
+            let vars = std::collections::HashMap::new();
+            let mut reading = Reading { vars: &vars, faults: &mut faults };
+            read(&mut Section::root(text.parse().unwrap()), &mut reading)
+        };
+        let chat = read_text("[chat]\nlook = \"everyone\"\nact = [\"1\", \"2\"]\npublish_keys = [\"a.*\"]");
+        assert_eq!((chat.look, chat.act), (Who::Everyone, Who::Members(vec!["1".to_owned(), "2".to_owned()])));
+        assert_eq!((chat.publish, chat.publish_keys.len()), (Who::Members(Vec::new()), 1));
+        read_text("[chat]\nlook = \"nobody\"\nact = [5]\npublish_keys = [\"a#b\"]\nlisten = true");
+        let names: Vec<&str> = faults.0.iter().map(|fault| fault.name.as_str()).collect();
+        let wanted = ["look", "act", "publish_keys", "listen"].map(|key| format!("TALKBACK_CONFIG chat.{key}"));
+        assert_eq!(names, wanted);
     }
 
     #[test]

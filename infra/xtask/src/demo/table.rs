@@ -77,12 +77,8 @@ pub(super) const EXHIBITS: &[Exhibit] = &[
     ),
     show("twilio-call-events", "A phone call ended.", "Nothing in the page: blocked by its route."),
     show("twilio-voice-intelligence", "A transcript is ready.", "Nothing in the page: blocked by its route."),
-    show("twilio-ban", "A manager bans a number.", "Nothing in the page: blocked by its route, stored sealed."),
-    show(
-        "twilio-unban",
-        "A manager lets a banned number in again.",
-        "Nothing in the page: blocked by its route, stored sealed.",
-    ),
+    show("twilio-ban", "A manager bans a number.", "Nothing in the page, until `!bans` is typed there."),
+    show("twilio-unban", "A manager lets a banned number in again.", "Nothing in the page: `!bans` lists it no more."),
     show(
         "ups-onbattery",
         "The power fails.",
