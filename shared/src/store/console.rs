@@ -24,7 +24,7 @@ with x as (
 update deliveries d set state = 'withdrawn', cause = 'withdrawn by hand', deliver_by = null
 from x where d.id = x.id returning d.sent + d.unsure > 0 as begun";
 
-pub(super) const STATEMENTS: &[Statement] = &[("seen", SEEN), ("stuck", STUCK), ("cancel", CANCEL)];
+pub(super) const STATEMENTS: &[Statement] = &[("seen_sender", SEEN), ("stuck", STUCK), ("cancel", CANCEL)];
 
 /// What is known of a sender's messages.
 pub struct Seen {
