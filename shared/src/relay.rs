@@ -14,6 +14,7 @@ mod channels;
 mod dead;
 mod direct;
 pub mod dispatch;
+pub mod erase;
 mod lane;
 mod obey;
 mod outage;
@@ -29,6 +30,7 @@ mod settle;
 mod strike;
 mod tell;
 pub mod tend;
+pub mod transcript;
 pub mod unrecorded;
 
 use std::sync::Arc;

@@ -8,6 +8,7 @@ pub mod bans;
 pub mod commands;
 pub mod connection;
 pub mod console;
+pub mod erase;
 mod forget;
 pub mod hear;
 pub mod lanes;
@@ -20,6 +21,7 @@ pub mod records;
 pub mod rejected;
 pub mod rooms;
 pub mod sweep;
+pub mod transcript;
 
 pub use connection::{Store, StoreError};
 
@@ -36,6 +38,7 @@ pub fn statements() -> Vec<Statement> {
         commands::STATEMENTS,
         connection::STATEMENTS,
         console::STATEMENTS,
+        erase::STATEMENTS,
         forget::STATEMENTS,
         hear::STATEMENTS,
         lanes::statements::STATEMENTS,
@@ -47,6 +50,7 @@ pub fn statements() -> Vec<Statement> {
         rejected::STATEMENTS,
         rooms::STATEMENTS,
         sweep::STATEMENTS,
+        transcript::STATEMENTS,
     ]
     .concat()
 }
