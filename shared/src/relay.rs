@@ -14,6 +14,7 @@ mod channels;
 mod dead;
 mod direct;
 pub mod dispatch;
+pub mod erase;
 mod lane;
 mod obey;
 mod outage;
@@ -30,6 +31,7 @@ mod strike;
 mod tell;
 pub mod tend;
 mod told;
+pub mod transcript;
 pub mod unrecorded;
 
 use std::sync::Arc;

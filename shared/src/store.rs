@@ -8,6 +8,7 @@ pub mod bans;
 pub mod commands;
 pub mod connection;
 pub mod console;
+pub mod erase;
 mod forget;
 pub mod hear;
 pub mod lanes;
@@ -21,6 +22,7 @@ pub mod records;
 pub mod rejected;
 pub mod rooms;
 pub mod sweep;
+pub mod transcript;
 
 pub use connection::{Store, StoreError};
 
@@ -37,6 +39,7 @@ pub fn statements() -> Vec<Statement> {
         commands::STATEMENTS,
         connection::STATEMENTS,
         console::STATEMENTS,
+        erase::STATEMENTS,
         forget::STATEMENTS,
         hear::STATEMENTS,
         lanes::statements::STATEMENTS,
@@ -49,6 +52,7 @@ pub fn statements() -> Vec<Statement> {
         rejected::STATEMENTS,
         rooms::STATEMENTS,
         sweep::STATEMENTS,
+        transcript::STATEMENTS,
     ]
     .concat()
 }

@@ -27,6 +27,7 @@ mod outages;
 mod outside_logger;
 mod outside_logger_trouble;
 mod payloads;
+mod people;
 mod picture_errands;
 mod pictures;
 mod plans;

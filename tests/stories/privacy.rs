@@ -70,7 +70,7 @@ impl io::Write for Capture {
 }
 
 /// Every value of every column of every table, as text; bytes as Latin-1, so that words in them show.
-async fn everything(station: &Station) -> Vec<(String, String)> {
+pub async fn everything(station: &Station) -> Vec<(String, String)> {
     let db = station.db().await;
     let columns = "
         select format('%I.%I', table_schema, table_name), quote_ident(column_name), data_type = 'bytea'

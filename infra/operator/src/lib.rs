@@ -1,10 +1,15 @@
-//! What is done to a relay's database by hand, with the settings that its functions have. `cargo xtask replay` and
-//! `cargo xtask import` run it.
+//! What is done to a relay's database by hand, with the settings that its functions have. `cargo xtask replay`,
+//! `import`, `erase` and `export` run it.
+mod export;
+
 use anyhow::{Context as _, Result, bail};
+use talkback::command::words::count;
 use talkback::relay::Relay;
 use talkback::store::look_up::Found;
 
-/// Does what the words ask for, and says what it did.
+pub use export::export;
+
+/// Does what the words ask for, but for [`export`], and says what it did.
 ///
 /// # Errors
 /// The words are wrong, nothing or several messages are meant, or the database is unavailable.
@@ -14,7 +19,12 @@ pub async fn run(relay: &Relay, words: &[&str]) -> Result<String> {
         ["replay", uid] if !uid.starts_with('-') => replay(relay, uid).await,
         ["resume", room] => resume(relay, room).await,
         ["import", file] => import(relay, file).await,
-        _ => bail!("replay UID, replay --failed, resume ROOM, or import FILE"),
+        ["erase", number] if !number.starts_with('-') => erase(relay, number).await,
+        _ => {
+            bail!(
+                "replay UID, replay --failed, resume ROOM, import FILE, erase NUMBER, or export --from TIME --to TIME [--reveal]"
+            )
+        }
     }
 }
 
@@ -28,7 +38,10 @@ async fn replay(relay: &Relay, uid: &str) -> Result<String> {
     match found.as_slice() {
         [] => bail!("no message has the uid {uid}"),
         [message] => match relay.store.replay(&message.uid).await? {
-            0 => bail!("{}: nothing of it failed, expired, was withdrawn or is unconfirmed", message.uid),
+            0 => bail!(
+                "{}: nothing of it failed, expired, was withdrawn or is unconfirmed, or its sender is banned or erased",
+                message.uid
+            ),
             deliveries => Ok(format!("{}: queued again for {deliveries} of its rooms", message.uid)),
         },
         several => {
@@ -71,4 +84,28 @@ async fn import(relay: &Relay, file: &str) -> Result<String> {
         );
     }
     Ok(format!("{} records are in the database now", imported.records))
+}
+
+/// Erases whom a number is of. A number that nobody knows is an error: mistyped, it must not look like one that was
+/// erased. One that was erased before is none: what is left, perhaps nothing, is done. The number is never repeated.
+async fn erase(relay: &Relay, number: &str) -> Result<String> {
+    let erased = relay.erase(number).await?;
+    if erased.messages == 0 && erased.bans == 0 {
+        bail!("no message and no ban is of that number: it must be written as its source has it, as +1 and ten digits");
+    }
+    let (cleared, bans) = (erased.cleared, erased.cleared_bans);
+    let done = format!(
+        "cleared: {}, {}, {}, {}, {}, {}; withdrawn: {}",
+        count(cleared.messages, "message"),
+        count(cleared.parts, "part"),
+        count(cleared.calls, "call"),
+        count(cleared.lines, "line"),
+        count(cleared.pictures, "picture"),
+        count(bans, "ban"),
+        erased.withdrawn
+    );
+    if cleared.busy > 0 {
+        bail!("{done}; left, for it is being posted: {}: erase again in some minutes", count(cleared.busy, "message"));
+    }
+    Ok(done)
 }

@@ -9,7 +9,9 @@ use talkback::relay::Relay;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let (told, code) = match run().await {
-        Ok(done) => (writeln!(std::io::stdout(), "{done}"), ExitCode::SUCCESS),
+        Ok(Done::Did(done)) => (writeln!(std::io::stdout(), "{done}"), ExitCode::SUCCESS),
+        Ok(Done::Wrote(None)) => (Ok(()), ExitCode::SUCCESS),
+        Ok(Done::Wrote(Some(note))) => (writeln!(std::io::stderr(), "{note}"), ExitCode::SUCCESS),
         Err(error) => (writeln!(std::io::stderr(), "error: {error:#}"), ExitCode::FAILURE),
     };
     // Whoever closed the other end does not want to know.
@@ -17,10 +19,21 @@ async fn main() -> ExitCode {
     code
 }
 
-async fn run() -> Result<String> {
+/// What there is to say at the end.
+enum Done {
+    /// What was done.
+    Did(String),
+    /// What was asked for is written; something beside it, perhaps.
+    Wrote(Option<String>),
+}
+
+async fn run() -> Result<Done> {
     talkback::tls::install_ring();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let relay = Relay::new(Settings::from_env()?, "operator")?;
-    operator::run(&relay, &words).await
+    match words.split_first() {
+        Some((&"export", words)) => Ok(Done::Wrote(operator::export(&relay, words, std::io::stdout().lock()).await?)),
+        _ => Ok(Done::Did(operator::run(&relay, &words).await?)),
+    }
 }

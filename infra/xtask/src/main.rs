@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use xtask::{bench, chaos, demo, fuzz, key, openapi, operator, progress, publish, test, up};
 
 /// A word after `cargo xtask`, how to go on, and what it does.
-const COMMANDS: [(&str, &str, &str); 11] = [
+const COMMANDS: [(&str, &str, &str); 13] = [
     ("up", up::USAGE, "the whole relay on this machine"),
     ("test", test::USAGE, "everything that is checked, on servers of its own"),
     ("chaos", chaos::USAGE, "attacks everything, again and again, and counts what is lost, doubled or out of order"),
@@ -16,7 +16,10 @@ const COMMANDS: [(&str, &str, &str); 11] = [
     ("publish", publish::USAGE, "publishes a message to the broker of what `up` runs"),
     ("key", key::USAGE, "makes a key for POST /send and POST /v3/bots/post"),
     ("replay", operator::REPLAY, "sends again what failed, expired, was withdrawn or is unconfirmed"),
+    ("resume", operator::RESUME, "opens a room that was paused or suspended"),
     ("import", operator::IMPORT, "records what only a log tells of alarms that were posted while all else was down"),
+    ("erase", operator::ERASE, "removes a person: who they are and what they said; that they wrote stays"),
+    ("export", operator::EXPORT, "writes what was said to the rooms and in them, a line of JSON each"),
     ("openapi", openapi::USAGE, "makes infra/openapi.yaml anew from the types"),
 ];
 
@@ -61,7 +64,7 @@ fn run(command: &str, arguments: &[String]) -> Result<()> {
         "demo" => demo::run(arguments),
         "publish" => publish::run(arguments),
         "key" => key::run(arguments),
-        "replay" | "import" => operator::run(command, arguments),
+        "replay" | "resume" | "import" | "erase" | "export" => operator::run(command, arguments),
         "openapi" => openapi::run(arguments),
         _ => bail!("the word after `cargo xtask` must be one of those above\n{}", all()),
     }

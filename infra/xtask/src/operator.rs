@@ -1,4 +1,4 @@
-//! `cargo xtask replay` and `cargo xtask import`: what is done to a relay's database by hand. The settings are those of
+//! `cargo xtask replay`, `resume`, `import`, `erase` and `export`: what is done to a relay's database by hand. The settings are those of
 //! the environment, as the functions have them; where `DATABASE_URL` is not set, those of what `up` runs.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
@@ -10,8 +10,17 @@ use crate::{cargo, checkout, secrets};
 /// How to send messages again.
 pub const REPLAY: &str = "cargo xtask replay UID|--failed";
 
+/// How to open a room that was paused.
+pub const RESUME: &str = "cargo xtask resume ROOM";
+
 /// How to record what only a log tells.
 pub const IMPORT: &str = "cargo xtask import FILE";
+
+/// How to remove a person.
+pub const ERASE: &str = "cargo xtask erase NUMBER";
+
+/// How to read what was said.
+pub const EXPORT: &str = "cargo xtask export --from TIME --to TIME [--reveal]";
 
 /// Where `up` leaves the settings of its functions; only its owner can read it.
 fn file() -> PathBuf {
@@ -31,15 +40,19 @@ pub(crate) fn remember(environment: &BTreeMap<String, String>) -> Result<()> {
 /// # Errors
 /// If it does not compile or says no; it has said why.
 pub fn run(word: &str, arguments: &[String]) -> Result<()> {
-    let [argument] = arguments else { bail!("usage: {}", if word == "replay" { REPLAY } else { IMPORT }) };
-    let argument = match word {
+    let arguments = match (word, arguments) {
         // The program runs at the root of the checkout.
-        "import" => {
-            fs::canonicalize(argument).with_context(|| format!("cannot read {argument}"))?.display().to_string()
+        ("import", [file]) => {
+            vec![fs::canonicalize(file).with_context(|| format!("cannot read {file}"))?.display().to_string()]
         }
-        _ => argument.clone(),
+        ("replay" | "resume" | "erase", [_]) | ("export", _) => arguments.to_vec(),
+        ("replay", _) => bail!("usage: {REPLAY}"),
+        ("resume", _) => bail!("usage: {RESUME}"),
+        ("erase", _) => bail!("usage: {ERASE}"),
+        _ => bail!("usage: {IMPORT}"),
     };
-    let mut command = cargo::command(&["run", "--quiet", "--locked", "-p", "operator", "--", word, &argument]);
+    let mut command = cargo::command(&["run", "--quiet", "--locked", "-p", "operator", "--", word]);
+    command.args(&arguments);
     if std::env::var_os("DATABASE_URL").is_none()
         && let Ok(text) = fs::read_to_string(file())
     {

@@ -49,7 +49,7 @@ async fn answer(asked: &Asked<'_>) -> Result<Said, StoreError> {
             let short = &message.short_uid;
             Ok(match asked.turn.replay(&message.uid).await? {
                 0 => Said::none(format!(
-                    "Nothing of {short} failed, expired, was withdrawn or is unconfirmed, or its sender is banned.{note}"
+                    "Nothing of {short} failed, expired, was withdrawn or is unconfirmed, or its sender is banned or erased.{note}"
                 )),
                 _ => Said::done(format!("{author} sends {short} again.{note}")),
             })

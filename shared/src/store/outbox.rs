@@ -31,7 +31,7 @@ pub enum Subject {
         /// Sealed JSON as it came.
         payload_sealed: Vec<u8>,
     },
-    /// Forgotten meanwhile.
+    /// Forgotten or erased meanwhile.
     Gone,
 }
 
@@ -183,10 +183,8 @@ fn subject(row: &Row) -> Result<Subject, StoreError> {
             at: row.try_get("at")?,
         }));
     }
-    Ok(match row.try_get("line_id")? {
-        Some(id) => {
-            Subject::Line { group: row.try_get("group_id")?, id, payload_sealed: row.try_get("payload_sealed")? }
-        }
-        None => Subject::Gone,
+    Ok(match (row.try_get("line_id")?, row.try_get("payload_sealed")?) {
+        (Some(id), Some(payload_sealed)) => Subject::Line { group: row.try_get("group_id")?, id, payload_sealed },
+        _ => Subject::Gone,
     })
 }

@@ -80,7 +80,7 @@ where d.state = 'expired' and d.prio = 2 and not d.told order by d.id limit 100"
 
 const TOLD: &str = "update deliveries set told = true where id = $1";
 
-/// Not of a sender who is banned. One that ended before its pictures were brought has them brought now; whoever still brings them for it is not heard.
+/// Not of a sender who is banned, nor of one who was erased: nothing is left to post. One that ended before its pictures were brought has them brought now; whoever still brings them for it is not heard.
 const REPLAY: &str = "
 with d0 as materialized (
   select d.id from deliveries d
@@ -88,6 +88,8 @@ with d0 as materialized (
     and not exists (
       select 1 from bans b where b.sender_hash = (select m.sender_hash from messages m where m.uid = $1)
         and b.lifted_at is null and (b.until is null or b.until > clock_timestamp()))
+    and exists (
+      select 1 from messages m where m.uid = $1 and (m.sender_hash is null or m.sender_sealed is not null))
   order by d.id for no key update),
 old as materialized (
   select p.delivery, p.n from parts p join d0 on p.delivery = d0.id
