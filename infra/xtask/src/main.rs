@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use xtask::{bench, chaos, demo, fuzz, key, openapi, operator, progress, publish, test, up};
 
 /// A word after `cargo xtask`, how to go on, and what it does.
-const COMMANDS: [(&str, &str, &str); 13] = [
+const COMMANDS: [(&str, &str, &str); 14] = [
     ("up", up::USAGE, "the whole relay on this machine"),
     ("test", test::USAGE, "everything that is checked, on servers of its own"),
     ("chaos", chaos::USAGE, "attacks everything, again and again, and counts what is lost, doubled or out of order"),
