@@ -28,10 +28,12 @@ pub async fn export(relay: &Relay, words: &[&str], out: impl Write) -> Result<Op
         let mut line = serde_json::to_vec(&said)?;
         line.push(b'\n');
         if !is_read(out.write_all(&line))? {
-            break;
+            return Ok(None);
         }
     }
-    is_read(out.flush())?;
+    if !is_read(out.flush())? {
+        return Ok(None);
+    }
     let unopened = transcript.unopened();
     Ok((unopened > 0).then(|| {
         format!("{unopened} senders or texts could not be opened, and are null: does TALKBACK_DATA_KEYS hold the keys of then?")

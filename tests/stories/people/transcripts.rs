@@ -163,8 +163,8 @@ impl Write for Head {
 async fn who_has_read_enough_ends_it_and_a_full_disk_is_an_error() {
     let station = filled().await;
     let relay = station.relay("operator");
-    let enough = operator::export(&relay, &ALL, Head { left: 100_000, why: io::ErrorKind::BrokenPipe }).await.unwrap();
-    assert_eq!(enough, None, "nothing that it came by could not be opened");
+    let enough = operator::export(&relay, &ALL, Head { left: 700_000, why: io::ErrorKind::BrokenPipe }).await.unwrap();
+    assert_eq!(enough, None, "not even of what it came by and could not open");
     let full = Head { left: 100_000, why: io::ErrorKind::StorageFull };
     let full = operator::export(&relay, &ALL, full).await.unwrap_err();
     assert!(format!("{full:#}").starts_with("cannot write the transcript: "), "{full:#}");
