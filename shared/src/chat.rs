@@ -183,7 +183,8 @@ impl Relay {
         let room = self.settings.rooms.iter().find(|room| room.group == line.group());
         let Some((room, word)) = room.zip(word) else { return Ok(Heard { rooms: Vec::new(), found }) };
         // Also for a repeat: the first may have died between storing the line and obeying it.
-        self.obey(line, room, &word, AT_A_DOOR).await?;
+        // Boxed, as all that is seldom called: nested, it would lie on the stack of whatever hears a line.
+        Box::pin(self.obey(line, room, &word, AT_A_DOOR)).await?;
         Ok(Heard { rooms: vec![room.name.clone()], found })
     }
 

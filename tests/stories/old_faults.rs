@@ -52,7 +52,7 @@ async fn an_invalid_message_does_not_stop_its_neighbours() {
     // Each of the others is kept, with the reason, for a person to see.
     assert_eq!(
         station.column("select source || ' ' || reason from rejected order by source").await,
-        ["source.standard no_body", "source.twilio.call-events no_body", "source.twilio.unban no_body"]
+        ["source.standard no_body", "source.twilio.call-events no_body", "source.twilio.unban bad_field"]
     );
     assert_eq!(station.column("select source from messages where verdict = 'blocked'").await, ["source.twilio.ban"]);
     station.end().await;

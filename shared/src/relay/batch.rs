@@ -152,7 +152,7 @@ impl Relay {
                     told.clear();
                 }
                 Item::Line(line) => {
-                    counts.rejected += self.kept_if_refused(self.hear(line).await.map(drop), id, raw).await?;
+                    counts.rejected += self.kept_if_refused(Box::pin(self.hear(line)).await.map(drop), id, raw).await?;
                     counts.lines += 1;
                     entry.stored = true;
                 }
@@ -172,7 +172,7 @@ impl Relay {
                     offers.iter().for_each(|offer| self.outage.took(self.name_of(offer)));
                 }
                 for offer in offers {
-                    self.obey_told(offer).await?;
+                    Box::pin(self.obey_told(offer)).await?;
                 }
                 for (&at, outcome) in chosen.iter().zip(outcomes) {
                     entries[at].stored = true;

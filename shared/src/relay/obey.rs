@@ -75,7 +75,7 @@ impl Relay {
         let mut proof = None;
         let text = loop {
             let turn = self.store.begin().await?;
-            let ended = job.turn(&turn, proof).await;
+            let ended = Box::pin(job.turn(&turn, proof)).await;
             match turn.end(ended).await? {
                 Ended::Said(text) => break text,
                 Ended::Later => return self.store.hand_over(line.group(), line.id()).await,
@@ -89,7 +89,7 @@ impl Relay {
         let name = format!("line/{}", job.row);
         let rooms = [room.name.clone()];
         if let Some(offer) = self.words("source.talkback.reply", Door::Chat, &name, &rooms, &text) {
-            self.accept(&[offer]).await?;
+            Box::pin(self.accept(&[offer])).await?;
         }
         self.store.command_told(line.group(), line.id()).await
     }

@@ -71,7 +71,7 @@ impl Relay {
         self.tell_expired().await?;
         self.tell_left().await?;
         self.tell_unmuted().await?;
-        self.finish_commands().await
+        Box::pin(self.finish_commands()).await
     }
 
     /// Trims what is older than it need be kept, until nothing is or the budget ends: then the next run goes on.
