@@ -74,6 +74,9 @@ comment on table mutes is 'Sources whose normal and high messages are held: whil
 comment on column mutes.pattern is 'A topic pattern, as it was typed.';
 comment on column mutes.matches is 'The same as a regular expression for a source with a dot behind it.';
 comment on column mutes.room is 'The room where it was typed, and is told what was held.';
+comment on column mutes.muted_at is 'When it began.';
+comment on column mutes.muted_by_sealed is 'Sealed JSON of who muted: user id and name.';
+comment on column mutes.ended_by_sealed is 'Who ended it; null where its term had ended.';
 comment on column mutes.until is 'When it ends by itself; null: when somebody ends it.';
 comment on column mutes.ended_at is 'When somebody ended it, or its end was told.';
 comment on column mutes.told is 'The room was told how many were held.';

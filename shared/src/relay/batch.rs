@@ -166,7 +166,7 @@ impl Relay {
                 .collect();
             for chosen in chosen.chunks(at_once) {
                 let offers: Vec<&Offer> = chosen.iter().filter_map(|&at| entries[at].offer()).collect();
-                let outcomes = self.accept(&offers).await?;
+                let outcomes = Box::pin(self.accept(&offers)).await?;
                 self.keep_sent_conflicts(&offers, &outcomes).await?;
                 if urgent {
                     offers.iter().for_each(|offer| self.outage.took(self.name_of(offer)));

@@ -111,7 +111,8 @@ impl Store {
     /// in it twice. `senders` are the [locks](super::bans::lock) of those it has, in order. Two round trips: the statement, then its commit, so that what was sent to a server that froze does
     /// not commit after we gave up.
     pub async fn accept(&self, batch: &Value, senders: &[i32], mark: &str) -> Result<Vec<Stored>, StoreError> {
-        self.again(|| self.accept_once(batch, senders, mark)).await
+        // Boxed: it lies under all that a door does.
+        self.again(|| Box::pin(self.accept_once(batch, senders, mark))).await
     }
 
     async fn accept_once(&self, batch: &Value, senders: &[i32], mark: &str) -> Result<Vec<Stored>, StoreError> {
