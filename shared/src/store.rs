@@ -19,6 +19,7 @@ pub mod pictures;
 pub mod records;
 pub mod rejected;
 pub mod rooms;
+pub mod stats;
 pub mod sweep;
 
 pub use connection::{Store, StoreError};
@@ -46,6 +47,7 @@ pub fn statements() -> Vec<Statement> {
         records::STATEMENTS,
         rejected::STATEMENTS,
         rooms::STATEMENTS,
+        stats::STATEMENTS,
         sweep::STATEMENTS,
     ]
     .concat()
