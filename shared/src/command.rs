@@ -9,6 +9,7 @@ pub mod help;
 pub mod ping;
 pub mod publish;
 pub mod replay;
+pub mod stats;
 pub mod status;
 pub mod unban;
 pub mod who;
@@ -123,6 +124,7 @@ pub const COMMANDS: &[Command] = &[
     ping::COMMAND,
     status::COMMAND,
     who::COMMAND,
+    stats::COMMAND,
     ban::COMMAND,
     unban::COMMAND,
     bans::COMMAND,
