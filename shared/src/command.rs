@@ -11,6 +11,7 @@ pub mod mutes;
 pub mod ping;
 pub mod publish;
 pub mod replay;
+pub mod stats;
 pub mod status;
 pub mod unban;
 pub mod unmute;
@@ -130,6 +131,7 @@ pub const COMMANDS: &[Command] = &[
     ping::COMMAND,
     status::COMMAND,
     who::COMMAND,
+    stats::COMMAND,
     ban::COMMAND,
     unban::COMMAND,
     bans::COMMAND,

@@ -21,6 +21,7 @@ pub mod pictures;
 pub mod records;
 pub mod rejected;
 pub mod rooms;
+pub mod stats;
 pub mod sweep;
 pub mod transcript;
 
@@ -51,6 +52,7 @@ pub fn statements() -> Vec<Statement> {
         records::STATEMENTS,
         rejected::STATEMENTS,
         rooms::STATEMENTS,
+        stats::STATEMENTS,
         sweep::STATEMENTS,
         transcript::STATEMENTS,
     ]

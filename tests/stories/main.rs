@@ -46,6 +46,7 @@ mod send_health;
 mod send_look_up;
 mod setup;
 mod station;
+mod stats;
 mod storm;
 mod take_over;
 mod taken;

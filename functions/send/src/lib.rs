@@ -1,4 +1,5 @@
-//! The HTTP door: `POST /send`, `GET /messages/{uid}`, `GET /health` (and `GET /`), `POST /v3/bots/post`.
+//! The HTTP door: `POST /send`, `GET /messages/{uid}`, `GET /health` (and `GET /`), `GET /stats`,
+//! `POST /v3/bots/post`.
 //! Verified before parsed, parsed before handled: each step returns a typed value or the problem that is the answer.
 //! Nothing is told to a caller without a key but whether a message sent now would be stored.
 mod answer;
@@ -15,6 +16,7 @@ mod path;
 mod post;
 mod problem;
 mod send_request;
+mod stats;
 mod take_in;
 
 use lambda_http::{Body, Request, Response, http::Method};
@@ -55,6 +57,7 @@ async fn serve(relay: &Relay, request: &Request) -> Result<Response<Body>, Probl
         Path::Send => post::post(relay, request).await,
         Path::Message(uid) => look_up::look_up(relay, request, &uid).await,
         Path::Health => Ok(health::health(relay, request).await),
+        Path::Stats => stats::stats(relay, request).await,
         Path::BotsPost => groupme::post(relay, request).await,
     }
 }

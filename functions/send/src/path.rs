@@ -13,6 +13,8 @@ pub(crate) enum Path {
     Message(String),
     /// `/health` and `/`
     Health,
+    /// `/stats`
+    Stats,
     /// `/v3/bots/post`
     BotsPost,
 }
@@ -24,6 +26,7 @@ impl Path {
             "/send" => Some(Self::Send),
             "/v3/bots/post" => Some(Self::BotsPost),
             "/" | "" | "/health" => Some(Self::Health),
+            "/stats" => Some(Self::Stats),
             // A uid may hold a slash, escaped or not.
             _ => {
                 let uid = path.strip_prefix("/messages/").filter(|uid| !uid.is_empty())?;
@@ -46,7 +49,9 @@ impl Path {
     fn check(&self, method: &Method) -> Result<(), Problem> {
         let (taken, allow) = match self {
             Self::Send | Self::BotsPost => (*method == Method::POST, "POST"),
-            Self::Message(_) | Self::Health => ([Method::GET, Method::HEAD].contains(method), "GET, HEAD"),
+            Self::Message(_) | Self::Health | Self::Stats => {
+                ([Method::GET, Method::HEAD].contains(method), "GET, HEAD")
+            }
         };
         if taken { Ok(()) } else { Err(Problem::wrong_method(allow)) }
     }
@@ -68,6 +73,8 @@ mod tests {
             ("/", Some(Path::Health)),
             ("", Some(Path::Health)),
             ("/health", Some(Path::Health)),
+            ("/stats", Some(Path::Stats)),
+            ("/stats/", None),
             ("/messages/0b5c3c6e", message("0b5c3c6e")),
             ("/messages/a%2Fb%25", message("a/b%")),
             ("/messages/a/b", message("a/b")),
@@ -87,6 +94,7 @@ mod tests {
             ("/send", vec!["POST"]),
             ("/v3/bots/post", vec!["POST"]),
             ("/health", vec!["GET", "HEAD"]),
+            ("/stats", vec!["GET", "HEAD"]),
             ("/messages/7", vec!["GET", "HEAD"]),
         ] {
             for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {

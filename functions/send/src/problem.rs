@@ -88,7 +88,10 @@ impl Problem {
 
     /// 404 for an address where nothing stands.
     pub(crate) fn unknown_path() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "there is POST /send, GET /messages/{uid}, GET /health and POST /v3/bots/post")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "there is POST /send, GET /messages/{uid}, GET /health, GET /stats and POST /v3/bots/post",
+        )
     }
 
     /// 405.

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::Relay;
 use crate::chat::Author;
 use crate::command::words::masked;
-use crate::message::Sender;
+use crate::message::{Media, Sender};
 use crate::seal::Place;
 use crate::store::StoreError;
 use crate::store::bans::{Ban, Banned, NewBan};
@@ -22,6 +22,13 @@ impl Relay {
     pub(crate) fn open_sender(&self, uid: &str, sealed: &[u8]) -> Option<Sender> {
         let place = Place { table: "messages", column: "sender_sealed", row: uid };
         serde_json::from_slice(&self.settings.data_keys.open(place, sealed).ok()?).ok()
+    }
+
+    /// How many pictures came with a message; 0 where their key is not there.
+    pub(crate) fn count_media(&self, uid: &str, sealed: &[u8]) -> usize {
+        let place = Place { table: "messages", column: "media_sealed", row: uid };
+        let plain = self.settings.data_keys.open(place, sealed).ok();
+        plain.and_then(|plain| serde_json::from_slice::<Vec<Media>>(&plain).ok()).map_or(0, |media| media.len())
     }
 
     /// Bans a sender; behind it no message of theirs is accepted for a room, and what waited is withdrawn.

@@ -1,5 +1,5 @@
 //! What the dispatcher does beside posting: sweeps, gives answers that are due, tells what expired, forgets what is old,
-//! publishes what was called.
+//! publishes what was called, sums what happened.
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -20,7 +20,8 @@ impl Relay {
             self.give_answers(budget),
             self.tell_begun(budget),
             self.publish_records(budget),
-            self.forget(budget)
+            self.forget(budget),
+            self.sum_up(budget)
         );
     }
 
@@ -90,6 +91,23 @@ impl Relay {
         }
         if batches > 0 {
             tracing::info!(batches, "old rows trimmed");
+        }
+    }
+
+    /// Sums the hours that are over, for statistics; without it they are as right, only slower.
+    async fn sum_up(&self, budget: &Budget) {
+        if let Err(error) = self.store.note_hours().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "hours that are over are noted by the next run");
+        }
+        while !budget.is_over() {
+            match self.store.sum_hour().await {
+                Ok(true) => sleep(BREATH.min(budget.remaining())).await,
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "hours are summed by the next run");
+                    return;
+                }
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ pub(super) fn paths() -> Value {
         "/send": { "post": send() },
         "/messages/{uid}": { "get": look_up() },
         "/health": { "get": health() },
+        "/stats": { "get": stats() },
         "/v3/bots/post": { "post": bots_post() },
         "/groupme/callback/{token}": { "post": callback(), "get": callback_is_there() },
     })
@@ -74,6 +75,28 @@ fn health() -> Value {
             "200": answer("It would be.", "Health"),
             "405": wrong_method(problem),
             "503": answer("It would not be.", "Health"),
+        },
+    })
+}
+
+fn stats() -> Value {
+    let time = |name: &str, description: &str| json!({ "name": name, "in": "query", "schema": { "type": "string", "format": "date-time" }, "description": description });
+    let from = time(
+        "from",
+        "Not before this; 24 hours before `to` if it is left out, at most 366 days before it, and not before 1970.",
+    );
+    let to = time("to", "Before this; now if it is left out.");
+    json!({
+        "operationId": "stats", "summary": "Count what happened",
+        "description": "Of messages that were accepted in that time, whoever sent them. What `!stats` shows in the chat.",
+        "security": [{ "bearer": [] }],
+        "parameters": [from, to],
+        "responses": {
+            "200": answer("The figures.", "StatsDocument"),
+            "400": problem("A time is wrong."),
+            "401": headed(problem("No key, or a wrong one."), "WWW-Authenticate"),
+            "405": wrong_method(problem),
+            "503": headed(problem("The store cannot be read now, or no key is configured."), "Retry-After"),
         },
     })
 }

@@ -13,6 +13,7 @@ use crate::message::{LONGEST_SOURCE, LONGEST_URL, MOST_IMAGES};
 use crate::post::Stored;
 use crate::problem::{GroupMeError, ProblemDocument};
 use crate::send_request::SendRequest;
+use crate::stats::StatsDocument;
 
 /// An https address with a host and without credentials.
 const WEB_ADDRESS: &str = "^[hH][tT][tT][pP][sS]://[^/?#@\\s]+([/?#][!-~]*)?$";
@@ -32,6 +33,7 @@ pub(super) fn schemas() -> Map<String, Value> {
     written.subschema_for::<Stored>();
     written.subschema_for::<LookedUp>();
     written.subschema_for::<Health>();
+    written.subschema_for::<StatsDocument>();
     written.subschema_for::<ProblemDocument>();
     written.subschema_for::<GroupMeError>();
     let mut schemas = read.take_definitions(true);
