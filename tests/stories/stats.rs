@@ -38,7 +38,7 @@ fn short(uid: &str) -> &str {
 
 impl Station {
     /// Types a command as a member, and waits for what is answered to it.
-    async fn typed(&self, line: &str) -> String {
+    async fn answer_to(&self, line: &str) -> String {
         let before = self.texts().len();
         self.sim.say(GROUP, "7", "Ada", line).await;
         self.sim
@@ -84,7 +84,7 @@ async fn the_room_is_told_what_happened_today_by_source_and_state() {
     let outgoing = json!({ "body": "x", "wbor_message_id": uid() });
     station.consume(&[Station::message("source.twilio.sms.outgoing", &outgoing)]).await;
     station.until("select distinct state from deliveries", &["confirmed"]).await;
-    let told = station.typed("!STATS").await;
+    let told = station.answer_to("!STATS").await;
     let lines: Vec<&str> = told.lines().collect();
     assert!(lines[0].starts_with("today, since ") && lines[0].ends_with("00:00: 4 messages"), "{told}");
     assert_eq!(lines[1], "From: standard 2, twilio.sms.incoming 1, twilio.sms.outgoing 1");
@@ -93,14 +93,14 @@ async fn the_room_is_told_what_happened_today_by_source_and_state() {
     assert_eq!(lines[4..], ["API errors: 1"]);
     // What was answered counts as a message of ours.
     for period in ["today", "week", "MONTH"] {
-        let told = station.typed(&format!("!stats {period}")).await;
+        let told = station.answer_to(&format!("!stats {period}")).await;
         assert!(told.starts_with(&format!("{}, since ", period.to_lowercase())), "{told}");
         assert!(told.contains("standard 2") && told.contains("talkback.reply"), "{told}");
     }
     for wrong in ["!stats yesterday", "!stats today week"] {
-        assert_eq!(station.typed(wrong).await, "Usage: !stats [today|week|month|<uid>]");
+        assert_eq!(station.answer_to(wrong).await, "Usage: !stats [today|week|month|<uid>]");
     }
-    assert_eq!(station.typed("!stats 12345678").await, "I know no message with that uid.");
+    assert_eq!(station.answer_to("!stats 12345678").await, "I know no message with that uid.");
     station.end().await;
 }
 
@@ -116,9 +116,9 @@ async fn the_room_is_told_what_one_sender_sent_and_not_the_number() {
     // There is no token: the pictures cannot be brought, and count all the same.
     station.consume(&[text(&uids[2], PERSON, 2)]).await;
     station.until("select count(*)::text from deliveries where state in ('confirmed', 'failed')", &["4"]).await;
-    assert!(station.typed(&format!("!ban {}", short(&uids[0]))).await.contains("banned"));
+    assert!(station.answer_to(&format!("!ban {}", short(&uids[0]))).await.contains("banned"));
     station.consume(&[text(&uids[3], PERSON, 0)]).await;
-    let told = station.typed(&format!("!stats {}", short(&uids[0]))).await;
+    let told = station.answer_to(&format!("!stats {}", short(&uids[0]))).await;
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!(lines[0], format!("{}: +1XXXXX50123", short(&uids[0])));
     assert!(lines[1].starts_with("4 messages, 2 pictures; first "), "{told}");
@@ -127,7 +127,7 @@ async fn the_room_is_told_what_one_sender_sent_and_not_the_number() {
     assert!(!told.contains("12075550123"), "{told}");
     let machine = uid();
     station.consume(&[standard(&machine)]).await;
-    let told = station.typed(&format!("!stats {}", short(&machine))).await;
+    let told = station.answer_to(&format!("!stats {}", short(&machine))).await;
     assert_eq!(told, format!("{} came from source.standard, and names no sender.", short(&machine)));
     station.end().await;
 }

@@ -14,6 +14,7 @@ pub const COMMAND: Command = Command {
     usage: "!stats [today|week|month|<uid>]",
     purpose: "messages by source and state, how long they waited, API errors; with a uid: what its sender sent",
     grade: Grade::Look,
+    publishes: false,
     run,
 };
 
