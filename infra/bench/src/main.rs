@@ -57,7 +57,9 @@ async fn run() -> Result<()> {
 /// Every row, or those whose word was given.
 async fn measure(bench: &mut Bench, chosen: &[&str]) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    for word in ["throughput", "send", "urgent", "accept", "growth", "rooms", "start", "memory", "binary", "paced"] {
+    for word in
+        ["throughput", "send", "urgent", "accept", "growth", "stats", "rooms", "start", "memory", "binary", "paced"]
+    {
         if !chosen.is_empty() && !chosen.contains(&word) {
             continue;
         }
@@ -72,6 +74,7 @@ async fn measure(bench: &mut Bench, chosen: &[&str]) -> Result<Vec<Figure>> {
             "urgent" => rows::urgent::rows(bench).await,
             "accept" => rows::accept::rows(bench).await,
             "growth" => rows::growth::rows(bench).await,
+            "stats" => rows::stats::rows(bench).await,
             "rooms" => rows::rooms::row(bench).await.map(|row| vec![row]),
             "start" => rows::size::start(bench).await.map(|row| vec![row]),
             "memory" => rows::size::memory(bench).await.map(|row| vec![row]),

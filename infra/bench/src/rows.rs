@@ -5,5 +5,6 @@ pub(crate) mod paced;
 pub(crate) mod rooms;
 pub(crate) mod send;
 pub(crate) mod size;
+pub(crate) mod stats;
 pub(crate) mod throughput;
 pub(crate) mod urgent;
