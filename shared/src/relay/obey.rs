@@ -43,7 +43,8 @@ enum Ended {
 }
 
 impl Relay {
-    /// Obeys a command. What could not be finished, here or by whoever died doing it, is done by the dispatcher.
+    /// Obeys a command. What could not be finished, here or by whoever died doing it, is done by the dispatcher; what the
+    /// database will not have is given up, so that it holds up nothing behind it.
     ///
     /// # Errors
     /// The database is unavailable.
@@ -54,6 +55,23 @@ impl Relay {
         word: &str,
         patience: Duration,
     ) -> Result<(), StoreError> {
+        match self.obey_once(line, room, word, patience).await {
+            Err(error) if error.is_bad_input() => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a command is given up");
+                self.give_up(line.group(), line.id()).await
+            }
+            other => other,
+        }
+    }
+
+    async fn give_up(&self, group: &str, id: &str) -> Result<(), StoreError> {
+        let turn = self.store.begin().await?;
+        let left = turn.done(group, id, &Done { outcome: "failed", reply_sealed: None }).await;
+        turn.end(left).await?;
+        self.store.command_told(group, id).await
+    }
+
+    async fn obey_once(&self, line: &Line, room: &Room, word: &str, patience: Duration) -> Result<(), StoreError> {
         let (author, command) = (line.author(), command::find(word));
         let author_row = format!("{}/{}", line.group(), line.id());
         self.store
@@ -110,10 +128,7 @@ impl Relay {
                 // Its key or its room is gone: nobody will obey it.
                 _ => {
                     tracing::warn!("a command can no longer be read, and is left");
-                    let turn = self.store.begin().await?;
-                    let left = turn.done(&group, &id, &Done { outcome: "failed", reply_sealed: None }).await;
-                    turn.end(left).await?;
-                    self.store.command_told(&group, &id).await?;
+                    self.give_up(&group, &id).await?;
                 }
             }
         }
@@ -190,14 +205,16 @@ impl Job<'_> {
     }
 
     async fn run(&self, turn: &Turn, command: &Command) -> Result<Said, StoreError> {
-        let words = words::split(self.line.text());
+        // Postgres takes no U+0000.
+        let text = self.line.text().replace('\0', "\u{fffd}");
+        let words = words::split(&text);
         let asked = Asked {
             relay: self.relay,
             turn,
             room: self.room,
             author: &self.author,
             name: &self.row,
-            text: self.line.text(),
+            text: &text,
             words: words.get(1..).unwrap_or_default(),
             patience: self.patience,
         };

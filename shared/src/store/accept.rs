@@ -70,7 +70,8 @@ del as (
          case when mute is null then 'accepted' else 'its source is muted' end, jsonb_array_length(d->'parts'),
          make_interval(secs => (d->>'age')::float8),
          coalesce((d->>'expires_at')::timestamptz, clock_timestamp() + make_interval(secs => (d->>'age')::float8)),
-         case when mute is null then (d->>'due_at')::timestamptz else until end, (d->>'deliver_by')::timestamptz,
+         case when mute is null then (d->>'due_at')::timestamptz else until end,
+         case when mute is null then (d->>'deliver_by')::timestamptz end,
          (d->>'awaits_media')::boolean, mute
   from want order by uid, d->>'room'
   on conflict (uid, room) do nothing returning id, uid, room),

@@ -58,13 +58,16 @@ pub struct CallNote<'a> {
 
 /// Leases the answer to the caller for ten seconds (the Twilio front end waits for fifteen): two workers that finish two
 /// deliveries of one message do not both answer, and a worker that dies leaves it to the next. Finished means that
-/// nothing more will be posted.
+/// nothing more will be posted, or that its source is muted: then it is held for people who said so, and its producer must
+/// not post it.
 const TAKE_DUE: &str = "
 with x as materialized (
   select m.uid from messages m
   where (m.answer = 'due' or m.answer = 'giving' and m.answer_until < clock_timestamp())
     and ($1::text[] is null or m.uid = any($1))
-    and not exists (select 1 from deliveries d where d.uid = m.uid and d.state in ('queued', 'sending', 'scheduled', 'held'))
+    and not exists (
+      select 1 from deliveries d where d.uid = m.uid
+        and (d.state in ('queued', 'sending', 'scheduled') or d.state = 'held' and d.held_by is null))
   order by m.answer_until nulls first limit $2 for no key update of m skip locked)
 update messages m set answer = 'giving', answer_until = clock_timestamp() + interval '10 s'
 from x where m.uid = x.uid

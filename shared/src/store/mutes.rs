@@ -12,14 +12,15 @@ values ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5::float8))
 on conflict (pattern) where ended_at is null do update set until = excluded.until
 returning id, until, xmax <> 0 as again";
 
-/// What waits already and has not begun, and what an earlier term of the same mute holds. In the order of their keys.
+/// Its producer is answered, and takes over nothing. What waits already and has not begun, and what an earlier term of the same mute holds. In the order of their keys.
 const HOLD: &str = "
 with x as (
   select d.id from deliveries d join messages m using (uid)
   where (d.state = 'queued' and not d.begun and d.sent + d.unsure = 0 or d.state = 'held' and d.held_by = $1)
     and d.prio < 2 and m.door in ('http', 'rabbitmq') and (m.source || '.') ~ $2::text
   order by d.id for no key update of d)
-update deliveries d set state = 'held', cause = 'its source is muted', held_by = $1, due_at = $3::timestamptz
+update deliveries d set state = 'held', cause = 'its source is muted', held_by = $1, due_at = $3::timestamptz,
+  deliver_by = null
 from x where d.id = x.id returning d.id";
 
 const UNMUTE: &str = "

@@ -20,6 +20,8 @@ async fn a_hostile_line_is_answered_and_harms_nothing() {
     let hostile = [
         "!ban '; drop table messages; -- for 7d".to_owned(),
         "!ban \"\"\"\" for \"\" \u{0}".to_owned(),
+        "!who a\u{0}b".to_owned(),
+        "!unmute \u{0}.#".to_owned(),
         format!("!ban {long}"),
         format!("!ban abc for 7d {long}"),
         format!("!publish {long} {{\"a\": \"{long}\"}}"),

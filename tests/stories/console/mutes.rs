@@ -3,7 +3,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{ADA, BO, text_from, with};
-use crate::station::{PATIENCE, Station};
+use crate::answers::asking;
+use crate::station::{PATIENCE, Setup, Station};
+use crate::vhost::Vhost;
 
 const NUMBER: &str = "+12075553250";
 
@@ -24,15 +26,20 @@ async fn say(station: &Station, text: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_muted_is_held_and_comes_in_its_order_and_alarms_come_at_once() {
-    let mut station = Station::with(with("")).await;
+    let vhost = Vhost::new().await;
+    vhost.queue("answers").await;
+    let vars = vec![("AMQP_URL", vhost.url())];
+    let mut station = Station::with(Setup { vars, ..with("") }).await;
     // One waits already.
     station.take_in(&[text_from(NUMBER, &Uuid::new_v4().to_string(), "one")]).await;
     let answer = station.typed(ADA, "!mute source.twilio.# for 2h").await;
     assert!(answer.starts_with("Ada muted source.twilio.# until ") && answer.ends_with("Held already: 1."), "{answer}");
     station.start_dispatcher();
-    for text in ["two", "three"] {
-        say(&station, text).await;
-    }
+    // Its producer need not post it.
+    let asked = text_from(NUMBER, &Uuid::new_v4().to_string(), "two");
+    station.consume(&[asking(asked, "answers", "c-2")]).await;
+    assert_eq!(vhost.answer("answers").await.0["status"], "success");
+    say(&station, "three").await;
     station.consume(&[Station::message("source.standard", &json!({ "body": "of another" }))]).await;
     station.consume(&[alarm("the power")]).await;
     station.until("select count(*)::text from deliveries where state = 'held'", &["3"]).await;
@@ -53,6 +60,7 @@ async fn what_is_muted_is_held_and_comes_in_its_order_and_alarms_come_at_once() 
     assert_eq!(station.typed(BO, "!mutes").await, "Nothing is muted.");
     assert_eq!(station.typed(BO, "!unmute source.twilio.#").await, "That is not muted. !mutes lists what is.");
     station.end().await;
+    vhost.gone().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
