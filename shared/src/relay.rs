@@ -34,6 +34,8 @@ mod told;
 pub mod transcript;
 pub mod unrecorded;
 
+pub(crate) use tell::spoken;
+
 use std::sync::Arc;
 
 use tokio::sync::OnceCell;

@@ -6,6 +6,7 @@ use tokio::time::timeout;
 use super::words::moment;
 use super::{Asked, Command, Grade, Running, Said};
 use crate::broker::QUEUE;
+use crate::relay::spoken;
 use crate::store::StoreError;
 
 /// `!status`
@@ -30,7 +31,7 @@ async fn answer(asked: &Asked<'_>) -> Result<Said, StoreError> {
     for room in rooms {
         let mut line = format!("{}: {}, {} queued", room.name, room.state, room.queued);
         if let Some(oldest) = room.oldest_s {
-            line += &format!(", oldest {}", spoken(oldest));
+            line += &format!(", oldest {}", spoken(Duration::try_from_secs_f64(oldest.max(0.0)).unwrap_or_default()));
         }
         if let Some(reason) = room.reason {
             let until = room.paused_until.map_or_else(String::new, |until| format!(" until {}", moment(until, zone)));
@@ -51,14 +52,4 @@ async fn answer(asked: &Asked<'_>) -> Result<Said, StoreError> {
     };
     lines.push(format!("database: well · broker: {broker} · version {}", env!("CARGO_PKG_VERSION")));
     Ok(Said::done(lines.join("\n")))
-}
-
-/// An age in its largest unit.
-fn spoken(seconds: f64) -> String {
-    let seconds = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default().as_secs();
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        _ => format!("{} h", seconds / 3600),
-    }
 }

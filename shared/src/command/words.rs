@@ -51,7 +51,7 @@ pub fn term(word: &str) -> Option<Duration> {
     long('d', 24).or_else(|| long('w', 24 * 7)).or_else(short).filter(|term| !term.is_zero() && *term <= LONGEST)
 }
 
-/// `for 7d` at the head of these words: the term, and the words behind it. `Err` where no time follows `for`.
+/// `for 7d` at the head of these words: the term, and the words behind it. `None` where no time follows `for`.
 #[must_use]
 pub fn for_term(words: &[String]) -> Option<(Option<Duration>, &[String])> {
     match words {

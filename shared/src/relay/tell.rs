@@ -140,7 +140,7 @@ impl Relay {
 }
 
 /// A time as people say it, in its largest unit.
-fn spoken(time: Duration) -> String {
+pub(crate) fn spoken(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
         0..120 => format!("{seconds} s"),
