@@ -1,6 +1,7 @@
 //! Settings: the only reader of the environment. Everything missing or wrong is said at once, by name; the value of a
 //! setting is never quoted, because it may be a secret in the wrong place.
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
@@ -77,6 +78,8 @@ pub struct Settings {
     pub records: Option<Records>,
     /// Who may use which commands in the room (`[chat]`).
     pub chat: Chat,
+    /// Where the host listens (`TALKBACK_LISTEN`).
+    pub listen: SocketAddr,
 }
 
 /// GroupMe's addresses and tokens.

@@ -27,6 +27,7 @@ mod private;
 mod publish;
 pub mod sent;
 mod settle;
+pub mod stop;
 mod strike;
 mod tell;
 pub mod tend;
@@ -61,6 +62,8 @@ pub struct Relay {
     pub function: &'static str,
     /// How the names of picture servers are looked up.
     pub names: Names,
+    /// The order to stop, for who works on its own: Lambda gives none.
+    pub stop: stop::Stop,
     synced: Arc<OnceCell<()>>,
     outage: Arc<outage::Outage>,
 }
@@ -103,6 +106,7 @@ impl Relay {
             broker,
             function,
             names: Names::system(),
+            stop: stop::Stop::default(),
             synced: Arc::new(OnceCell::new()),
             outage: Arc::default(),
         })

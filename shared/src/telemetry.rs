@@ -36,6 +36,10 @@ pub fn init(function: &'static str) {
     }
 }
 
+/// The crates that take care of what they log.
+const OURS: [&str; 8] =
+    ["talkback", "send", "groupme_callback", "rabbitmq_consumer", "dispatcher", "migrate", "bridge", "talkback_host"];
+
 /// The layer that `init` installs, for a writer of one's own.
 ///
 /// Only what this program itself logs is let through below the level info, whatever the filter says: at debug and
@@ -48,10 +52,9 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let own_crate = function.replace('-', "_");
     let may_speak = move |metadata: &Metadata<'_>| match metadata.target().split("::").next() {
         Some("lapin") => false,
-        Some(name) if name == "talkback" || name == own_crate => true,
+        Some(name) if OURS.contains(&name) => true,
         _ => *metadata.level() <= Level::INFO,
     };
     let spans = filter_fn(|metadata| metadata.is_span() && *metadata.level() <= Level::INFO);

@@ -148,6 +148,7 @@ async fn a_dispatcher_that_dies_between_publishing_and_noting_it_tells_twice() {
         rooms: relay.room_names(),
         lanes: 1,
         poll: Some(Duration::from_millis(50)),
+        stop: talkback::relay::stop::Stop::default(),
     };
     let dies = station.relay("dispatcher");
     let first = {

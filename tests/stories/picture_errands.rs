@@ -45,7 +45,14 @@ async fn dispatch(relay: &Relay, time: Duration) {
     relay.wake().await.unwrap();
     let now = Instant::now();
     let (end, poll) = (now + Duration::from_secs(60), Some(Duration::from_millis(50)));
-    let budget = Budget { until: now + time, end, rooms: relay.room_names(), lanes: 4, poll };
+    let budget = Budget {
+        until: now + time,
+        end,
+        rooms: relay.room_names(),
+        lanes: 4,
+        poll,
+        stop: talkback::relay::stop::Stop::default(),
+    };
     relay.dispatch(&budget).await.unwrap();
 }
 

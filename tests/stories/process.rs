@@ -9,6 +9,7 @@ mod crowd;
 pub mod emulator;
 mod freezes;
 mod functions;
+mod host;
 mod kills;
 mod logger;
 mod main_job;

@@ -111,7 +111,14 @@ async fn nothing_is_claimed_that_could_not_be_called_before_the_function_ends() 
     // A call may take a second, and this function has less.
     let now = Instant::now();
     let (until, end) = (now + Duration::from_millis(300), now + Duration::from_millis(900));
-    let budget = Budget { until, end, rooms: relay.room_names(), lanes: 1, poll: None };
+    let budget = Budget {
+        until,
+        end,
+        rooms: relay.room_names(),
+        lanes: 1,
+        poll: None,
+        stop: talkback::relay::stop::Stop::default(),
+    };
     relay.dispatch(&budget).await.unwrap();
     station.until(PARTS, &["waiting 0"]).await;
     station.end().await;

@@ -27,6 +27,7 @@ pub async fn handle(relay: &Relay, event: LambdaEvent<EventBridgeEvent<Value>>) 
         rooms: relay.room_names(),
         lanes: usize::try_from(lanes.lanes).unwrap_or(1),
         poll: Some(lanes.poll),
+        stop: relay.stop.clone(),
     };
     relay.wake().await?;
     let (dispatched, (), ()) =

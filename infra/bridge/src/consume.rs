@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::back_off::BackOff;
 use crate::event;
-use crate::function::Functions;
+use crate::function::Invoke;
 
 /// How long a connection and each single request to the broker may take.
 const BROKER_LIMIT: Duration = Duration::from_secs(10);
@@ -73,7 +73,7 @@ pub async fn stopped(stop: &mut Stop) {
 
 impl Mapping {
     /// Consumes until told to stop, over as many connections as it takes; calls `ready` when it first consumes.
-    pub async fn run(&self, url: &SecretString, functions: &Functions, mut stop: Stop, ready: impl FnOnce()) {
+    pub async fn run(&self, url: &SecretString, functions: &impl Invoke, mut stop: Stop, ready: impl FnOnce()) {
         let mut ready = Some(ready);
         let mut back_off = BackOff::default();
         loop {
@@ -100,7 +100,7 @@ impl Mapping {
     async fn session(
         &self,
         url: &SecretString,
-        functions: &Functions,
+        functions: &impl Invoke,
         stop: &mut Stop,
         consuming: &mut impl FnMut(),
     ) -> End {
@@ -151,7 +151,7 @@ impl Mapping {
         &self,
         channel: &Channel,
         consumer: &mut Consumer,
-        functions: &Functions,
+        functions: &impl Invoke,
         stop: &mut Stop,
     ) -> Result<(), BrokerError> {
         let mut back_off = BackOff::default();

@@ -1,4 +1,4 @@
-//! Invoking a function over Lambda's own HTTP interface, as the emulator and AWS have it.
+//! Invoking a function: over Lambda's own HTTP interface, as the emulator and AWS have it, or however a host does it.
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,6 +15,12 @@ pub enum Failed {
     /// Nothing answered, or the connection broke.
     #[error("no answer: {0}")]
     NoAnswer(&'static str),
+}
+
+/// Who can invoke functions.
+pub trait Invoke {
+    /// Invokes a function with an event and waits for its end, at most for `limit`.
+    fn invoke(&self, function: &str, event: &Value, limit: Duration) -> impl Future<Output = Result<(), Failed>>;
 }
 
 /// Where functions are invoked.
@@ -34,9 +40,10 @@ impl Functions {
             .build()?;
         Ok(Self { base: base.trim_end_matches('/').to_owned(), client })
     }
+}
 
-    /// Invokes a function and waits for its end, at most for `limit`.
-    pub async fn invoke(&self, function: &str, event: &Value, limit: Duration) -> Result<(), Failed> {
+impl Invoke for Functions {
+    async fn invoke(&self, function: &str, event: &Value, limit: Duration) -> Result<(), Failed> {
         let url = format!("{}/2015-03-31/functions/{function}/invocations", self.base);
         let answer = self.client.post(url).timeout(limit).json(event).send().await.map_err(no_answer)?;
         let failed = answer.headers().contains_key("x-amz-function-error");

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::back_off::BackOff;
 use crate::event;
-use crate::function::Functions;
+use crate::function::Invoke;
 
 /// A function and how often it is invoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(30);
 
 impl Tick {
     /// Ticks until it is dropped. A failed invocation is tried again after a back-off, if that comes before the next.
-    pub async fn run(self, functions: Functions) {
+    pub async fn run(self, functions: impl Invoke) {
         let mut back_off = BackOff::default();
         loop {
             let started = Instant::now();

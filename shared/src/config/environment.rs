@@ -1,5 +1,6 @@
 //! The variables: each read once, by name.
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use secrecy::SecretString;
@@ -24,6 +25,9 @@ pub(super) fn read(vars: &HashMap<String, String>) -> Result<Settings, SettingsE
         _ => Err(SettingsError { faults: faults.0 }),
     }
 }
+
+/// Only this machine: TLS is the reverse proxy's.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 struct Variables<'a> {
     vars: &'a HashMap<String, String>,
@@ -62,6 +66,9 @@ impl Variables<'_> {
             let missing = if twilio_auth_token.is_some() { "TWILIO_ACCOUNT_SID" } else { "TWILIO_AUTH_TOKEN" };
             self.faults.add(missing, "missing, and its counterpart is set");
         }
+        let listen = self.optional("TALKBACK_LISTEN", |address| {
+            address.parse().map_err(|_| "must be an address and a port, such as 127.0.0.1:8080")
+        });
         self.optional("RUST_LOG", |filter| {
             filter.parse::<tracing_subscriber::filter::Targets>().map_err(|_| "must be a level or a list of directives")
         });
@@ -89,6 +96,7 @@ impl Variables<'_> {
             retention: file.retention,
             records: file.records,
             chat: file.chat,
+            listen: listen.unwrap_or(LISTEN),
         })
     }
 

@@ -62,6 +62,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
         "media of Twilio are fetched without authentication",
     ),
     ("TWILIO_AUTH_TOKEN", "its password; both or neither", "likewise"),
+    ("TALKBACK_LISTEN", "where `talkback-host` listens, by plain HTTP; Lambda's functions do not", "`127.0.0.1:8080`"),
     ("RUST_LOG", "what is logged: a level, or directives such as `info,talkback::relay=debug`", "`info`"),
 ];
 

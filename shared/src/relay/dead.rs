@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Relay;
@@ -37,7 +37,7 @@ impl Relay {
             if Instant::now() + PAUSE >= budget.until {
                 return;
             }
-            sleep(PAUSE).await;
+            budget.rest(PAUSE).await;
         }
     }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Relay;
 use super::channels::Channels;
+use super::stop::Stop;
 use crate::config::Lanes;
 use crate::store::StoreError;
 
@@ -25,6 +26,8 @@ pub struct Budget {
     pub lanes: usize,
     /// Look again this often until the end of the budget; `None`: return when nothing is due within it.
     pub poll: Option<Duration>,
+    /// Ends it before its time.
+    pub stop: Stop,
 }
 
 impl Budget {
@@ -35,7 +38,7 @@ impl Budget {
         // Where the deadline is not known there is none; a call has its own limit.
         let end = end.unwrap_or(now + Duration::from_secs(60));
         let lanes = rooms.len().clamp(1, 4);
-        Self { until: now + time, end, rooms, lanes, poll: None }
+        Self { until: now + time, end, rooms, lanes, poll: None, stop: Stop::default() }
     }
 
     /// The same, but nothing is claimed that could not be called and recorded before the function ends. A claim that
@@ -46,11 +49,19 @@ impl Budget {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        Instant::now() >= self.until
+        self.stop.is_ordered() || Instant::now() >= self.until
     }
 
     pub(super) fn remaining(&self) -> Duration {
-        self.until.saturating_duration_since(Instant::now())
+        if self.stop.is_ordered() { Duration::ZERO } else { self.until.saturating_duration_since(Instant::now()) }
+    }
+
+    /// Waits so long, at most until it is over.
+    pub(super) async fn rest(&self, time: Duration) {
+        tokio::select! {
+            () = sleep(time.min(self.remaining())) => {}
+            () = self.stop.ordered() => {}
+        }
     }
 }
 
@@ -198,6 +209,7 @@ impl Run<'_> {
                     Ok(calls) => done.calls += calls,
                     Err(error) => self.failed(error),
                 },
+                () = self.budget.stop.ordered(), if open => {}
                 () = sleep_until(look_at), if open && self.look_at.is_some() => {
                     self.look_at = self.budget.poll.map(|poll| Instant::now() + poll);
                     if running.len() < self.budget.lanes {

@@ -101,7 +101,7 @@ impl Relay {
             }
             tokio::select! {
                 Some(done) = running.next(), if !running.is_empty() => finished(done),
-                () = sleep(poll.min(budget.remaining())), if may_begin => {}
+                () = budget.rest(poll), if may_begin => {}
                 else => {}
             }
         }

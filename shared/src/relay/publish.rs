@@ -6,7 +6,6 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
-use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::Relay;
@@ -67,7 +66,7 @@ impl Relay {
                     AFTER_FAILURE
                 }
             };
-            sleep(wait.min(budget.remaining())).await;
+            budget.rest(wait).await;
         }
     }
 

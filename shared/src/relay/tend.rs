@@ -2,7 +2,7 @@
 //! publishes what was called, sums what happened.
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::Relay;
 use super::dispatch::Budget;
@@ -35,10 +35,10 @@ impl Relay {
                 // Once a run is enough for an alarm that somebody died before raising.
                 told = told || self.tell_suspended().await.is_ok();
             }
-            if Instant::now() + pause >= budget.until {
+            if Instant::now() + pause >= budget.until || budget.is_over() {
                 return;
             }
-            sleep(pause).await;
+            budget.rest(pause).await;
         }
     }
 
@@ -48,7 +48,7 @@ impl Relay {
             if let Err(error) = self.answer(None, budget.until).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "answers wait");
             }
-            sleep(pause.min(budget.remaining())).await;
+            budget.rest(pause).await;
         }
     }
 
@@ -59,7 +59,7 @@ impl Relay {
             if let Err(error) = self.answer_begun(None, budget.until).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "producers wait to hear that they are taken");
             }
-            sleep(pause.min(budget.remaining())).await;
+            budget.rest(pause).await;
         }
     }
 
@@ -87,7 +87,7 @@ impl Relay {
                     break;
                 }
             }
-            sleep(BREATH.min(budget.remaining())).await;
+            budget.rest(BREATH).await;
         }
         if batches > 0 {
             tracing::info!(batches, "old rows trimmed");
@@ -101,7 +101,7 @@ impl Relay {
         }
         while !budget.is_over() {
             match self.store.sum_hour().await {
-                Ok(true) => sleep(BREATH.min(budget.remaining())).await,
+                Ok(true) => budget.rest(BREATH).await,
                 Ok(false) => return,
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "hours are summed by the next run");

@@ -18,13 +18,16 @@ struct Line<'a> {
     timestamp: String,
     level: &'a str,
     message: Value,
-    function: &'a str,
+    function: Value,
     /// Whether this is about the first invocation of this process, or comes before it.
     cold_start: bool,
     target: &'a str,
     #[serde(flatten)]
     fields: Map<String, Value>,
 }
+
+/// The crate whose spans name the function.
+const HOST: &str = "talkback_host";
 
 /// Writes each event as one line of JSON.
 pub(super) struct JsonLines<W> {
@@ -68,8 +71,15 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
+        let mut function = Value::from(self.function);
         for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(of_span) = span.extensions().get::<Fields>() {
+                // Where one process is all functions, it says of each invocation whose it is.
+                if span.metadata().target().starts_with(HOST)
+                    && let Some(named) = of_span.0.get("function")
+                {
+                    function = named.clone();
+                }
                 fields.0.extend(of_span.0.clone());
             }
         }
@@ -84,7 +94,7 @@ where
             timestamp: format!("{:.3}", Timestamp::now()),
             level: event.metadata().level().as_str(),
             message,
-            function: self.function,
+            function,
             cold_start: fields.get("request_id") == self.first.get(),
             target: event.metadata().target(),
             fields,

@@ -145,7 +145,14 @@ async fn a_room_with_a_backlog_lets_another_in_after_ten_parts() {
     accept(&relay, &[to("tech")]).await;
     let end = Instant::now() + Duration::from_secs(30);
     // One lane at a time: who has it must let go of it.
-    let budget = Budget { until: end, end, rooms: relay.room_names(), lanes: 1, poll: None };
+    let budget = Budget {
+        until: end,
+        end,
+        rooms: relay.room_names(),
+        lanes: 1,
+        poll: None,
+        stop: talkback::relay::stop::Stop::default(),
+    };
     relay.dispatch(&budget).await.unwrap();
     let rooms = station.column("select room from api_calls where operation = 'post' order by id").await;
     let before = rooms.iter().position(|room| room == "tech");

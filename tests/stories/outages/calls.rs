@@ -78,6 +78,7 @@ async fn a_call_of_the_dispatcher_that_postgres_did_not_hear_of_is_recorded_late
         rooms: relay.room_names(),
         lanes: 2,
         poll: Some(Duration::from_millis(50)),
+        stop: talkback::relay::stop::Stop::default(),
     };
     let dispatch = tokio::spawn(async move { relay.dispatch(&budget).await.is_ok() });
     in_the_air(&wire).await;

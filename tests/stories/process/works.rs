@@ -333,7 +333,13 @@ impl Drop for Clock {
     }
 }
 
-fn environment(setup: &Setup, gallery: &Gallery, database: &str, amqp: &str, sim: &Sim) -> BTreeMap<String, String> {
+pub(super) fn environment(
+    setup: &Setup,
+    gallery: &Gallery,
+    database: &str,
+    amqp: &str,
+    sim: &Sim,
+) -> BTreeMap<String, String> {
     let mut vars: BTreeMap<&str, String> = [
         ("DATABASE_URL", database.to_owned()),
         ("AMQP_URL", amqp.to_owned()),
