@@ -45,6 +45,7 @@ fn all(arguments: &[String], summary: &mut Summary) -> Result<()> {
     install::browser()?;
     install::faketime()?;
     let cargo_lambda = install::cargo_lambda()?;
+    let promtool = Some(install::promtool()?);
     // cargo-deny may have to be compiled first, which takes minutes: meanwhile the rest goes on.
     let deny = chosen.is_none().then(|| thread::spawn(install::cargo_deny));
     if chosen.is_none() {
@@ -52,7 +53,7 @@ fn all(arguments: &[String], summary: &mut Summary) -> Result<()> {
     }
     let bin = step("build everything", stages::build)?;
     let servers = Servers::start(&station)?;
-    let environment = servers.environment(&Programs { bin, cargo_lambda })?;
+    let environment = servers.environment(&Programs { bin, cargo_lambda, promtool })?;
     stages::tests(environment, chosen.unwrap_or_default(), summary)?;
     drop(servers);
     if let Some(deny) = deny {
