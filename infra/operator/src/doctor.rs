@@ -55,9 +55,9 @@ impl fmt::Display for Report {
                 writeln!(f)?;
             }
             match finding {
-                Finding::Well(told) => write!(f, "  ok   {what:<12} {told}")?,
-                Finding::Unknown(why) => write!(f, "  ?    {what:<12} {why}")?,
-                Finding::Ill(wrong, remedy) => write!(f, "  BAD  {what:<12} {wrong}\n       {:<12} -> {remedy}", "")?,
+                Finding::Well(told) => write!(f, "  ok   {what:<18} {told}")?,
+                Finding::Unknown(why) => write!(f, "  ?    {what:<18} {why}")?,
+                Finding::Ill(wrong, remedy) => write!(f, "  BAD  {what:<18} {wrong}\n       {:<18} -> {remedy}", "")?,
             }
         }
         Ok(())

@@ -62,7 +62,10 @@ pub fn run(word: &str, arguments: &[String]) -> Result<()> {
         command.envs(serde_json::from_str::<BTreeMap<String, String>>(&text)?);
     }
     if !command.status().context("cannot start cargo")?.success() {
-        bail!("nothing more was done");
+        match word {
+            "doctor" => bail!("not all is well: see above"),
+            _ => bail!("nothing more was done"),
+        }
     }
     Ok(())
 }

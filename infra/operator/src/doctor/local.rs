@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use talkback::broker::BrokerError;
+use talkback::command::words::count;
 use talkback::config::Settings;
 use talkback::relay::Relay;
 use talkback::store::gauges::Gauges;
@@ -39,10 +40,9 @@ pub(super) async fn look() -> Report {
             return report;
         }
     };
-    report.note(
-        "settings",
-        Well(format!("{} rooms, {} send keys", relay.settings.rooms.len(), relay.settings.send_keys.len())),
-    );
+    let of = |number: usize, what| count(i64::try_from(number).unwrap_or(i64::MAX), what);
+    let (rooms, keys) = (of(relay.settings.rooms.len(), "room"), of(relay.settings.send_keys.len(), "send key"));
+    report.note("settings", Well(format!("{rooms}, {keys}")));
     if relay.settings.send_keys.is_empty() {
         let remedy = "`cargo xtask key NAME` makes one; set TALKBACK_SEND_KEYS".to_owned();
         report.note("send keys", Ill("none: nothing is served".to_owned(), remedy));
