@@ -49,7 +49,7 @@ pub(super) fn template(python: &Python, summary: &mut Summary) -> Result<()> {
     // Beside the home folder of whoever runs this; and SAM that has just looked for a newer version does not look.
     let notes = crate::checkout::tools().join("aws-sam");
     std::fs::create_dir_all(&notes)?;
-    let now = jiff::Timestamp::now().as_second();
+    let now = jiff::Timestamp::now().as_duration().as_secs_f64();
     let note = serde_json::json!({ "telemetryEnabled": false, "lastVersionCheck": now });
     std::fs::write(notes.join("metadata.json"), note.to_string())?;
     let command = |arguments: &[&str]| {
