@@ -20,7 +20,7 @@ fn mappings(whole: &Whole) -> Vec<String> {
             faults.push(format!("{name}: a batch has 1 to 10000 messages"));
         }
         let window = mapping.get("MaximumBatchingWindowInSeconds");
-        if !window.is_none_or(|window| window.as_u64().is_some_and(|seconds| seconds <= 300)) {
+        if window.is_some_and(|window| window.as_u64().is_none_or(|seconds| seconds > 300)) {
             faults.push(format!("{name}: a window has 0 to 300 s"));
         }
         if mapping.get("FilterCriteria").is_some() {
