@@ -63,7 +63,9 @@ pub(super) fn template(python: &Python, summary: &mut Summary) -> Result<()> {
     };
     let sam = ["-m", "samcli", "validate", "--lint", "--template", "template.yaml"];
     quiet("template (sam validate --lint)", &mut command(&sam), "is a valid SAM Template", summary);
-    quiet("template (cfn-lint)", &mut command(&["-m", "cfnlint", "template.yaml"]), "", summary);
+    // What its program does, which is nowhere where no virtual environment can be made; it cannot be run as a module.
+    let cfn_lint = ["-c", "import sys; from cfnlint.runner import main; sys.exit(main())", "template.yaml"];
+    quiet("template (cfn-lint)", &mut command(&cfn_lint), "", summary);
     Ok(())
 }
 
