@@ -148,9 +148,10 @@ pub fn compose(said: &Said<'_>, dress: Dress, limits: Limits) -> Vec<Draft> {
     drafts
 }
 
-/// Whether a picture can be posted by this URL as it is.
+/// Whether a picture can be posted by this URL as it is: it has a name on the service, and no path behind that.
 fn can_post(url: &str) -> bool {
-    url.len() > PICTURE_SERVICE.len() && url.starts_with(PICTURE_SERVICE) && url.bytes().all(|b| b.is_ascii_graphic())
+    let name = url.strip_prefix(PICTURE_SERVICE).unwrap_or_default();
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
 }
 
 /// The text posts of a body, dressed.

@@ -87,7 +87,7 @@ pub enum RelayError {
 }
 
 /// Connections of one function to Postgres at most.
-const CONNECTIONS: usize = 6;
+pub const CONNECTIONS: usize = 6;
 
 impl Relay {
     /// Prepares a relay; connects to nothing yet, so that a function can start while a dependency is down.

@@ -1,25 +1,24 @@
-//! Migrations and topology, from inside the network where the database and the broker are.
+//! Migrations and topology, from inside the network where the database and the broker are: invoked by hand, or by a
+//! stack of CloudFormation as its custom resource.
 use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
-use talkback::broker::BrokerError;
 use talkback::relay::Relay;
-use talkback::store::StoreError;
+use talkback::start::StartError;
 
-/// Why it could not be done.
-#[derive(Debug, thiserror::Error)]
-pub enum MigrateError {
-    /// Of the database.
-    #[error("migrations: {0}")]
-    Store(#[source] StoreError),
-    /// Of the broker.
-    #[error("topology: {0}")]
-    Broker(#[source] BrokerError),
-    /// There is no broker to declare it on.
-    #[error("AMQP_URL: missing; without a broker invoke with {{\"topology\": false}}")]
-    NoBroker,
-    /// The payload.
-    #[error("topology: must be true or false")]
-    Payload,
+mod error;
+pub mod stack;
+
+pub use error::MigrateError;
+
+/// Does what was asked for, and where a stack asked, answers it, whatever came of it; also without a relay.
+///
+/// # Errors
+/// What failed, where a person asked; a stack that could not be answered.
+pub async fn invoke(relay: Result<&Relay, &StartError>, event: LambdaEvent<Value>) -> Result<Value, MigrateError> {
+    if stack::asks(&event.payload) {
+        return stack::serve(relay, event).await;
+    }
+    handle(relay.map_err(|error| MigrateError::Start(error.to_string()))?, event).await
 }
 
 /// Brings the database and the broker to this version; doing it again changes nothing. `{"topology": false}` leaves

@@ -19,6 +19,10 @@ use crate::{
 const CARGO_LAMBDA: &str = "1.9.2";
 /// The version of Apprise that the relay is measured beside.
 const APPRISE: &str = "2.2.0";
+/// The version of AWS's SAM that infra/template.yaml is validated by.
+const AWS_SAM_CLI: &str = "1.170.0";
+/// The version of cfn-lint that it is linted by.
+const CFN_LINT: &str = "1.58.0";
 /// The version of cargo-deny whose configuration deny.toml is.
 const CARGO_DENY: &str = "0.20.2";
 /// The version of cargo-fuzz that `cargo xtask fuzz` was tried with.
@@ -118,7 +122,17 @@ pub fn cargo_lambda() -> Result<PathBuf> {
 /// # Errors
 /// If it cannot be installed.
 pub fn apprise() -> Result<Python> {
-    wheel::library("apprise", APPRISE)
+    wheel::packages(&wheel::SHARED, &[("apprise", APPRISE)])
+}
+
+/// A Python that has AWS's SAM and cfn-lint, as its modules `samcli` and `cfnlint`. Apart from other packages: SAM asks
+/// for exact versions of what it needs.
+///
+/// # Errors
+/// If they cannot be installed.
+pub fn aws_tools() -> Result<Python> {
+    let place = wheel::Place { venv: "aws", wheels: "aws-wheels" };
+    wheel::packages(&place, &[("aws-sam-cli", AWS_SAM_CLI), ("cfn-lint", CFN_LINT)])
 }
 
 /// The program `cargo-deny`, compiled under `target/tools` if it is nowhere else.

@@ -48,6 +48,7 @@ fn all(arguments: &[String], summary: &mut Summary) -> Result<()> {
     let promtool = Some(install::promtool()?);
     // cargo-deny may have to be compiled first, which takes minutes: meanwhile the rest goes on.
     let deny = chosen.is_none().then(|| thread::spawn(install::cargo_deny));
+    let aws = chosen.is_none().then(|| thread::spawn(install::aws_tools));
     if chosen.is_none() {
         stages::quick(summary);
     }
@@ -56,6 +57,10 @@ fn all(arguments: &[String], summary: &mut Summary) -> Result<()> {
     let environment = servers.environment(&Programs { bin, cargo_lambda, promtool })?;
     stages::tests(environment, chosen.unwrap_or_default(), summary)?;
     drop(servers);
+    if let Some(aws) = aws {
+        let aws = aws.join().ok().context("the thread that installs AWS's tools ended")??;
+        stages::template(&aws, summary)?;
+    }
     if let Some(deny) = deny {
         let deny = deny.join().ok().context("the thread that installs cargo-deny ended")??;
         stages::deny(&deny, summary);

@@ -31,8 +31,10 @@ const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 /// How often a part may be called whose answers are all lost.
 const UNKNOWNS: usize = 2;
 
-/// GroupMe's clock and ours may differ by so much.
-const CLOCKS: i64 = 2;
+/// So far back the room is looked through, in seconds: whoever was killed while it waited for Talkback is started again
+/// under the same uid, and Talkback may have posted then and be away now. Each text ends in its uid, so that an older
+/// line of the same text is the same message.
+const BACK: i64 = 300;
 
 /// How long reading the room may take: an alarm waits meanwhile.
 const READ: Duration = Duration::from_secs(2);
@@ -265,7 +267,7 @@ impl Producer {
         if self.settings.groupme.access_token.is_none() || self.settings.room.dress == Dress::Plain {
             return None;
         }
-        let from = since.as_second() - CLOCKS;
+        let from = since.as_second() - BACK;
         match self.channel.read_back(&self.settings.room, from, READ).await {
             ReadBack::Lines(lines) => Some(lines.iter().any(|line| is_said_by(&line.json, part, from))),
             ReadBack::Failed { .. } => None,

@@ -75,13 +75,19 @@ fn pictures_without_text_are_closed_by_a_post_that_counts_them_and_names_the_uid
 
 #[test]
 fn pictures_that_cannot_be_sent_are_told_in_one_notice_without_their_urls() {
-    let wrong =
-        [ELSEWHERE, "https://i.groupme.com.example.org/x", "http://i.groupme.com/x", "https://i.groupme.com/", "x"];
+    let wrong = [
+        ELSEWHERE,
+        "https://i.groupme.com.example.org/x",
+        "http://i.groupme.com/x",
+        "https://i.groupme.com/",
+        "https://i.groupme.com/a/b.gif",
+        "x",
+    ];
     let drafts = compose(&message(UID, "look", &[&wrong[..], &[HOSTED]].concat()), Dress::Classic, GROUPME);
     let kinds: Vec<&str> = drafts.iter().map(|draft| draft.kind.as_str()).collect();
     assert_eq!(kinds, ["text", "picture", "notice"]);
     assert!(drafts[0].text.contains("\n1 media item attached\n"));
-    assert!(drafts[2].text.starts_with("5 pictures could not be sent: "), "{}", drafts[2].text);
+    assert!(drafts[2].text.starts_with("6 pictures could not be sent: "), "{}", drafts[2].text);
     assert!(!drafts[2].text.contains("://") && !drafts[2].text.contains("example.org"));
 }
 

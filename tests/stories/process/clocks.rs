@@ -127,9 +127,13 @@ async fn round(seed: u64) -> Tally {
     tally.hits = works.crossed().await;
     tally.messages += timed.len();
     let lines = works.sim.lines(&group(0));
+    let mut late = 0;
     for Timed { word, seen } in &timed {
         let shown = lines.iter().filter(|line| line.text.as_deref().is_some_and(|text| text.contains(word))).count();
-        if *seen && shown == 0 {
+        if *seen && shown == 0 && late_in_earnest(&works, word).await {
+            // The machine was so busy that its producer's patience was over: no fault of a clock.
+            late += 1;
+        } else if *seen && shown == 0 {
             tally.lost += 1;
             tally.others.push(format!("{word} was not shown"));
         }
@@ -138,14 +142,28 @@ async fn round(seed: u64) -> Tally {
             tally.others.push(format!("{word} was shown"));
         }
     }
-    let wanted = timed.iter().filter(|timed| !timed.seen).count().to_string();
+    let wanted = timed.iter().filter(|timed| !timed.seen).count() + late;
     let found = works.column(judged).await;
-    if found != [wanted.as_str()] {
+    if found != [wanted.to_string()] {
         tally.others.push(format!("{found:?} were withdrawn or expired instead of {wanted}"));
     }
     tally.others.extend(works.too_fast(PACE.1, ANSWER).await);
     Arc::into_inner(works).unwrap().end().await;
     tally
+}
+
+/// Whether a listener's text was withdrawn, and not before its producer had waited for as long as it says, by the
+/// database's clock alone: accepted in its time, or with its time set from its stamp.
+async fn late_in_earnest(works: &Works, word: &str) -> bool {
+    let patience = PATIENCE.1.as_secs();
+    let query = format!(
+        "select (e.at >= d.deliver_by and d.deliver_by between m.accepted_at - interval '60 s'
+                                                            and m.accepted_at + interval '{} s')::text
+         from messages m join deliveries d using (uid) join delivery_events e on e.delivery = d.id
+         where m.body = '{word}' and e.new_state = 'withdrawn'",
+        patience + 1
+    );
+    works.column(&query).await == ["true"]
 }
 
 /// Whether a process has written its lines with a time that is wrong by so much: those of the last minutes.

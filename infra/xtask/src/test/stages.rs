@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use super::summary::Summary;
 use crate::{
     cargo,
+    install::Python,
     progress::{print, step},
 };
 
@@ -36,6 +37,58 @@ pub(super) fn deny(deny: &Path, summary: &mut Summary) {
     check.current_dir(crate::checkout::root()).args(["--log-level", "error", "--locked"]);
     check.args(["check", "--hide-inclusion-graph", "bans", "licenses", "sources"]).stdin(Stdio::null());
     stage("dependencies (cargo deny)", &mut check, summary);
+}
+
+/// What runs on AWS: whatever these say of it is a finding, since both are silent, or say that it is valid, where they
+/// find nothing. Neither needs an account or the network.
+///
+/// # Errors
+/// The folder that SAM keeps its notes in cannot be written.
+pub(super) fn template(python: &Python, summary: &mut Summary) -> Result<()> {
+    let folder = crate::checkout::root().join("infra");
+    // Beside the home folder of whoever runs this; and SAM that has just looked for a newer version does not look.
+    let notes = crate::checkout::tools().join("aws-sam");
+    std::fs::create_dir_all(&notes)?;
+    let now = jiff::Timestamp::now().as_duration().as_secs_f64();
+    let note = serde_json::json!({ "telemetryEnabled": false, "lastVersionCheck": now });
+    std::fs::write(notes.join("metadata.json"), note.to_string())?;
+    let command = |arguments: &[&str]| {
+        let mut command = python.command();
+        command.current_dir(&folder).args(arguments).stdin(Stdio::null());
+        command.envs([("AWS_DEFAULT_REGION", "us-east-1"), ("SAM_CLI_TELEMETRY", "0"), ("NO_COLOR", "1")]);
+        // Whoever has an account is not asked for it, and gets the same answer.
+        command.envs([("AWS_CONFIG_FILE", "/dev/null"), ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")]);
+        command.env("__SAM_CLI_APP_DIR", &notes);
+        command
+    };
+    let sam = ["-m", "samcli", "validate", "--lint", "--template", "template.yaml"];
+    quiet("template (sam validate --lint)", &mut command(&sam), "is a valid SAM Template", summary);
+    // What its program does, which is nowhere where no virtual environment can be made; it cannot be run as a module.
+    let cfn_lint = ["-c", "import sys; from cfnlint.runner import main; sys.exit(main())", "template.yaml"];
+    quiet("template (cfn-lint)", &mut command(&cfn_lint), "", summary);
+    Ok(())
+}
+
+/// A stage that must succeed, and say nothing but lines with this in them.
+fn quiet(what: &str, command: &mut Command, expected: &str, summary: &mut Summary) {
+    let done = step(what, || {
+        let output = command.output().with_context(|| format!("{what}: cannot be started"))?;
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+        let said = findings(&said, expected);
+        if !output.status.success() || !said.is_empty() {
+            bail!("{what}: {}\n{}", output.status, said.join("\n"));
+        }
+        Ok(())
+    });
+    if let Err(error) = done {
+        summary.fail(&format!("{error:#}"));
+    }
+}
+
+/// The lines that say more than that all is well.
+fn findings<'a>(said: &'a str, expected: &str) -> Vec<&'a str> {
+    let well = |line: &str| line.trim().is_empty() || (!expected.is_empty() && line.trim_end().ends_with(expected));
+    said.lines().filter(|line| !well(line)).collect()
 }
 
 fn stage(what: &str, command: &mut Command, summary: &mut Summary) {
@@ -75,4 +128,19 @@ pub(super) fn tests(environment: Vec<(&'static str, OsString)>, words: &[String]
     let succeeded = cargo.wait()?.success();
     summary.finish(succeeded);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::findings;
+
+    #[test]
+    fn whatever_a_linter_says_is_a_finding_but_that_all_is_well() {
+        let well = "/x/template.yaml is a valid SAM Template\n\n";
+        assert!(findings(well, "is a valid SAM Template").is_empty());
+        let warned = "W1030 '' does not match\n/x/template.yaml is a valid SAM Template\n";
+        assert_eq!(findings(warned, "is a valid SAM Template"), ["W1030 '' does not match"]);
+        assert!(findings("", "").is_empty());
+        assert_eq!(findings("a note\n", ""), ["a note"]);
+    }
 }
