@@ -58,11 +58,28 @@ fn each_alarm_rings_when_it_should_and_not_before() {
     assert!(good, "{said}");
     let rules = std::fs::read_to_string(infra("prometheus/talkback.rules.yaml")).unwrap();
     let tested = std::fs::read_to_string(infra("prometheus/talkback.rules.test.yaml")).unwrap();
-    for alarm in rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
-        assert!(tested.contains(&format!("alertname=\"{alarm}\"")), "{alarm} is not tested");
+    let page = std::fs::read_to_string(infra("README.md")).unwrap();
+    let runbook = page.split("<!-- prometheus -->").nth(1).and_then(|rest| rest.split("<!-- /prometheus -->").next());
+    let told = |line: &str| line.strip_prefix("| `Talkback").and_then(|rest| rest.split('`').next()).map(str::to_owned);
+    let mut told: Vec<String> = runbook.unwrap().lines().filter_map(told).collect();
+    let mut alarms = Vec::new();
+    for alarm in rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: Talkback")) {
+        assert!(tested.contains(&format!("alertname=\"Talkback{alarm}\"")), "{alarm} is not tested");
+        alarms.push(alarm.to_owned());
     }
+    told.sort();
+    alarms.sort();
+    assert_eq!(told, alarms, "in infra/README.md, and in the rules");
     let unknown: Vec<_> = named(&rules).difference(&known()).cloned().collect();
     assert_eq!(unknown, Vec::<String>::new());
+}
+
+#[test]
+fn the_alarms_of_the_template_watch_metrics_that_there_are() {
+    let template = std::fs::read_to_string(infra("template.yaml")).unwrap();
+    let watched = named(&template);
+    assert!(watched.len() >= 8, "{watched:?}");
+    assert_eq!(watched.difference(&known()).cloned().collect::<Vec<_>>(), Vec::<String>::new());
 }
 
 #[test]
