@@ -13,7 +13,7 @@ use crate::station::{Setup, Station, connect, required};
 use crate::vhost::Vhost;
 
 /// A database with nothing in it.
-async fn empty() -> String {
+pub async fn empty() -> String {
     let name = format!("story_{}", Uuid::new_v4().simple());
     let url = required("TALKBACK_TEST_DATABASE_URL");
     connect(&url).await.batch_execute(&format!("create database {name}")).await.unwrap();

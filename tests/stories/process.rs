@@ -9,7 +9,7 @@ mod crowd;
 pub mod emulator;
 mod freezes;
 mod functions;
-mod host;
+pub mod host;
 mod kills;
 mod logger;
 mod main_job;
