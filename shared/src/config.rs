@@ -10,6 +10,7 @@ use crate::broker::Exchange;
 use crate::route::{Routes, RoutingKey};
 use crate::seal;
 use crate::send_key::SendKey;
+use crate::send_key::limit::Rate;
 
 mod chat;
 mod document;
@@ -23,6 +24,7 @@ mod records;
 mod retention;
 mod room;
 mod routes;
+mod send;
 mod table;
 
 pub use chat::{Chat, Who};
@@ -78,6 +80,10 @@ pub struct Settings {
     pub records: Option<Records>,
     /// Who may use which commands in the room (`[chat]`).
     pub chat: Chat,
+    /// Whether functions write embedded metrics into their log (`TALKBACK_METRICS=embedded`).
+    pub embedded_metrics: bool,
+    /// How often one key may send (`[send]`).
+    pub send_rate: Rate,
     /// Where the host listens (`TALKBACK_LISTEN`).
     pub listen: SocketAddr,
 }

@@ -16,6 +16,7 @@ mod direct;
 pub mod dispatch;
 pub mod erase;
 mod lane;
+mod measure;
 mod obey;
 mod outage;
 mod own;
@@ -46,6 +47,7 @@ use crate::channel::{self, Channel, ChannelError};
 use crate::config::{Room, Settings};
 use crate::fetch::Names;
 use crate::seal::Place;
+use crate::send_key::limit::Limits;
 use crate::store::rooms::RoomRow;
 use crate::store::{Store, StoreError};
 
@@ -66,6 +68,8 @@ pub struct Relay {
     pub stop: stop::Stop,
     synced: Arc<OnceCell<()>>,
     outage: Arc<outage::Outage>,
+    /// What each key has sent lately.
+    pub limits: Arc<Limits>,
 }
 
 /// Why a relay cannot be made.
@@ -109,6 +113,7 @@ impl Relay {
             stop: stop::Stop::default(),
             synced: Arc::new(OnceCell::new()),
             outage: Arc::default(),
+            limits: Arc::default(),
         })
     }
 

@@ -3,6 +3,7 @@ pub(crate) mod told;
 
 pub use told::name_of;
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::compose::Dress;
@@ -43,6 +44,12 @@ impl RoutingKey {
 /// dots and may be empty: `a..b` has three, `a.` two. (Only the empty key has none; we take no empty key.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(Vec<String>);
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}
 
 impl Pattern {
     /// Takes a pattern such as `source.twilio.#`.

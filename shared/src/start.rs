@@ -12,6 +12,9 @@ pub fn relay(function: &'static str) -> Result<Relay, ExitCode> {
     crate::tls::install_ring();
     crate::telemetry::init(function);
     let settings = Settings::from_env().map_err(fail)?;
+    if settings.embedded_metrics {
+        crate::telemetry::metrics::embed(function);
+    }
     Relay::new(settings, function).map_err(fail)
 }
 

@@ -10,6 +10,7 @@ pub mod connection;
 pub mod console;
 pub mod erase;
 mod forget;
+pub mod gauges;
 pub mod hear;
 pub mod lanes;
 pub mod left;
@@ -42,6 +43,7 @@ pub fn statements() -> Vec<Statement> {
         console::STATEMENTS,
         erase::STATEMENTS,
         forget::STATEMENTS,
+        gauges::STATEMENTS,
         hear::STATEMENTS,
         lanes::statements::STATEMENTS,
         left::STATEMENTS,

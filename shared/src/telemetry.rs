@@ -16,6 +16,7 @@ use crate::config;
 mod describe;
 mod fields;
 mod lines;
+pub mod metrics;
 
 pub use describe::describe;
 

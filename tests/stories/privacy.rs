@@ -205,6 +205,7 @@ async fn numbers_names_places_and_secrets_are_nowhere_in_plain() {
     drop(hearing);
 
     let log = capture.heard();
+    crate::logs::assert_lines(&log);
     assert!(log.contains("part called") && log.contains("input rejected") && log.contains("callback refused"), "{log}");
     let everything = everything(&station).await;
     let amqp = vhost.url();

@@ -6,6 +6,7 @@ mod browser;
 pub mod chance;
 mod clocks;
 mod crowd;
+mod doctor;
 pub mod emulator;
 mod freezes;
 mod functions;

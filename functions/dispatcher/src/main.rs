@@ -13,7 +13,12 @@ async fn main() -> Result<ExitCode, Error> {
     };
     let relay = &relay;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<EventBridgeEvent<Value>>| {
-        dispatcher::handle(relay, event).await.map_err(Error::from)
+        let done = dispatcher::handle(relay, event).await.map_err(Error::from);
+        if relay.settings.embedded_metrics {
+            relay.measure().await;
+        }
+        talkback::telemetry::metrics::emit();
+        done
     }))
     .await?;
     Ok(ExitCode::SUCCESS)

@@ -11,7 +11,9 @@ async fn main() -> Result<ExitCode, Error> {
     };
     let relay = &relay;
     lambda_http::run(service_fn(async |request: Request| {
-        Ok::<_, std::convert::Infallible>(groupme_callback::handle(relay, request).await)
+        let answer = groupme_callback::handle(relay, request).await;
+        talkback::telemetry::metrics::emit();
+        Ok::<_, std::convert::Infallible>(answer)
     }))
     .await?;
     Ok(ExitCode::SUCCESS)

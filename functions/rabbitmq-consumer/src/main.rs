@@ -12,7 +12,9 @@ async fn main() -> Result<ExitCode, Error> {
     };
     let relay = &relay;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-        rabbitmq_consumer::handle(relay, event).await.map_err(Error::from)
+        let done = rabbitmq_consumer::handle(relay, event).await.map_err(Error::from);
+        talkback::telemetry::metrics::emit();
+        done
     }))
     .await?;
     Ok(ExitCode::SUCCESS)

@@ -14,6 +14,7 @@ use talkback::relay::Relay;
 use talkback::send_key;
 
 use crate::answer;
+use crate::key::within_limit;
 use crate::problem::Problem;
 use crate::take_in::take_in;
 
@@ -36,6 +37,7 @@ pub(crate) async fn post(relay: &Relay, request: &Request) -> Result<Response<Bo
     let presented = post.bot_id.as_ref().map(|id| id.expose_secret()).filter(|id| !id.is_empty());
     let key = presented.and_then(|id| send_key::find(&relay.settings.send_keys, id));
     let key = key.ok_or_else(|| Problem::field(StatusCode::NOT_FOUND, "bot_id", "is not known"))?;
+    within_limit(relay, key)?;
     let said = post.judge(&relay.settings.media.allow)?;
     let source = key.own_source().ok_or_else(|| {
         Problem::field(StatusCode::FORBIDDEN, "bot_id", "is a key that may use no source of messages from here")

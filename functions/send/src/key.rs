@@ -1,7 +1,10 @@
 //! Who asks, and what that one may ask for.
+use std::time::Instant;
+
 use lambda_http::http::{HeaderMap, StatusCode, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use talkback::message::{Message, Priority};
+use talkback::relay::Relay;
 use talkback::send_key::{self, SendKey};
 
 use crate::problem::Problem;
@@ -43,6 +46,17 @@ pub(crate) fn of_both<'a>(
         (Some(bearer), Some(password)) if bearer != password => Err(Problem::unauthorized()),
         _ => known(keys, bearer.or(password)),
     }
+}
+
+/// Counts a request of the key's owner.
+///
+/// # Errors
+/// 429 for one too many.
+pub(crate) fn within_limit(relay: &Relay, key: &SendKey) -> Result<(), Problem> {
+    relay.limits.take(&key.name, relay.settings.send_rate, Instant::now()).map_err(|wait| {
+        tracing::warn!(key = key.name, "too many requests");
+        Problem::too_many(wait)
+    })
 }
 
 /// Whether the key's owner may send this.

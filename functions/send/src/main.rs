@@ -12,7 +12,9 @@ async fn main() -> Result<ExitCode, Error> {
     };
     let relay = &relay;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-        Ok::<_, std::convert::Infallible>(send::invoke(relay, event).await)
+        let answer = send::invoke(relay, event).await;
+        talkback::telemetry::metrics::emit();
+        Ok::<_, std::convert::Infallible>(answer)
     }))
     .await?;
     Ok(ExitCode::SUCCESS)

@@ -73,6 +73,7 @@ pub(crate) async fn post(relay: &Relay, request: &Request) -> Result<Response<Bo
     let raw = document.raw();
     let asked = SendRequest::take(&mut document);
     let key = key::of_both(keys, bearer, asked.password.as_ref())?;
+    key::within_limit(relay, key)?;
     let Asked { message, named } = message::read(asked, document, request.headers(), &relay.settings.media.allow)?;
     key::may_send(key, &message)?;
     check_rooms(relay, &message)?;

@@ -1,8 +1,13 @@
 //! Errors that name the fields: RFC 9457 problem documents, or GroupMe's envelope where GroupMe is spoken. No value of a caller's document is ever in one, but the
 //! names of fields, sources and rooms that were asked for with a valid key.
+use std::borrow::Cow;
+use std::time::Duration;
+
 use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
 use lambda_http::{Body, Response};
 use serde::Serialize;
+
+use talkback::telemetry::metrics::REQUESTS_REFUSED;
 
 use crate::answer;
 use crate::groupme;
@@ -57,7 +62,7 @@ pub(crate) struct Problem {
     status: StatusCode,
     said: Vec<String>,
     fields: Vec<String>,
-    header: Option<(&'static str, &'static str)>,
+    header: Option<(&'static str, Cow<'static, str>)>,
     candidates: Vec<Candidate>,
 }
 
@@ -81,7 +86,7 @@ impl Problem {
 
     /// 401, the same for every reason: which part of a credential was right is nobody's to know.
     pub(crate) fn unauthorized() -> Self {
-        let header = ("www-authenticate", "Bearer realm=\"talkback\"");
+        let header = ("www-authenticate", "Bearer realm=\"talkback\"".into());
         let detail = "a valid key is needed, as `Authorization: Bearer …` or as `password`; both must be the same";
         Self { header: Some(header), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
@@ -96,7 +101,7 @@ impl Problem {
 
     /// 405.
     pub(crate) fn wrong_method(allow: &'static str) -> Self {
-        let header = ("allow", allow);
+        let header = ("allow", allow.into());
         let detail = format!("this address takes {allow}");
         Self { header: Some(header), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
     }
@@ -127,13 +132,34 @@ impl Problem {
         Self::retry("no send key is configured (TALKBACK_SEND_KEYS)", "60")
     }
 
+    /// 429: the key has sent too much; the same request may be sent again.
+    pub(crate) fn too_many(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let header = ("retry-after", seconds.to_string().into());
+        let detail = "this key has sent too many messages; send it again later, with the same uid or Idempotency-Key";
+        Self { header: Some(header), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
+    }
+
     fn retry(detail: &str, after: &'static str) -> Self {
-        let header = ("retry-after", after);
+        let header = ("retry-after", after.into());
         Self { header: Some(header), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+    }
+
+    /// What is counted of it: a door that refuses many is being tried.
+    pub(crate) fn counted(&self) -> Option<&'static str> {
+        match self.status.as_u16() {
+            401 | 403 => Some("key"),
+            413 => Some("size"),
+            429 => Some("limit"),
+            _ => None,
+        }
     }
 
     /// The answer in the form of what stands at this address.
     pub(crate) fn answer_at(self, path: &str) -> Response<Body> {
+        if let Some(reason) = self.counted() {
+            REQUESTS_REFUSED.increment(&[reason]);
+        }
         if groupme::stands_at(path) { self.into_envelope() } else { self.into_response() }
     }
 
@@ -158,9 +184,12 @@ impl Problem {
     }
 }
 
-fn with(mut response: Response<Body>, header: Option<(&'static str, &'static str)>) -> Response<Body> {
+fn with(mut response: Response<Body>, header: Option<(&'static str, Cow<'static, str>)>) -> Response<Body> {
     if let Some((name, value)) = header {
-        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        // Words and numbers of ours: each is a header's value.
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
     }
     response
 }

@@ -19,6 +19,7 @@ use crate::{
     world::World,
 };
 
+mod bots;
 mod messages;
 mod pictures;
 mod posting;
@@ -30,6 +31,7 @@ const POST_LIMIT: usize = 64 * 1024;
 pub(crate) fn routes() -> Router<Arc<World>> {
     Router::new()
         .route("/v3/bots/post", post(posting::post).layer(DefaultBodyLimit::max(POST_LIMIT)))
+        .route("/v3/bots", get(bots::list))
         .route("/v3/groups/{group_id}/messages", get(messages::read))
         .route("/pictures", post(pictures::upload).layer(DefaultBodyLimit::max(pictures::LIMIT)))
         .route("/pictures/{name}", get(pictures::show))

@@ -12,6 +12,7 @@ use serde_json::Value;
 use talkback::config::Settings;
 use talkback::relay::Relay;
 use talkback::relay::stop::Stop;
+use talkback::telemetry::metrics::FUNCTION_FAILURES;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 use tracing::{Instrument as _, Span};
@@ -44,13 +45,13 @@ impl Functions {
 
     /// Answers a request of `send`; `None` if it panicked.
     pub(crate) async fn send(&'static self, request: Request) -> Option<Response<Body>> {
-        ended(spawn_local(send::handle(&self.send, request).instrument(invocation("send")))).await
+        ended("send", spawn_local(send::handle(&self.send, request).instrument(invocation("send")))).await
     }
 
     /// Answers GroupMe; `None` if it panicked.
     pub(crate) async fn callback(&'static self, request: Request) -> Option<Response<Body>> {
         let handled = groupme_callback::handle(&self.callback, request);
-        ended(spawn_local(handled.instrument(invocation("groupme-callback")))).await
+        ended("groupme-callback", spawn_local(handled.instrument(invocation("groupme-callback")))).await
     }
 
     /// One minute of the dispatcher.
@@ -58,9 +59,10 @@ impl Functions {
         let event: EventBridgeEvent<Value> = serde_json::from_value(event).map_err(|_| Failed::Function)?;
         let event = LambdaEvent::new(event, context(minute));
         let handled = dispatcher::handle(&self.dispatcher, event).instrument(invocation("dispatcher"));
-        match ended(spawn_local(handled)).await {
+        match ended("dispatcher", spawn_local(handled)).await {
             Some(Ok(_)) => Ok(()),
             Some(Err(error)) => {
+                failed("dispatcher");
                 tracing::warn!(error = &error as &dyn std::error::Error, "the dispatcher failed, and begins again");
                 Err(Failed::Function)
             }
@@ -77,15 +79,17 @@ impl Functions {
         let handled = rabbitmq_consumer::handle(&self.consumer, event).instrument(invocation("rabbitmq-consumer"));
         let task = spawn_local(handled);
         let abort = task.abort_handle();
-        match timeout(limit, ended(task)).await {
+        match timeout(limit, ended("rabbitmq-consumer", task)).await {
             Ok(Some(Ok(_))) => Ok(()),
             Ok(Some(Err(error))) => {
+                failed("rabbitmq-consumer");
                 tracing::warn!(error = &error as &dyn std::error::Error, "a batch was not taken in");
                 Err(Failed::Function)
             }
             Ok(None) => Err(Failed::Function),
             Err(_) => {
                 abort.abort();
+                failed("rabbitmq-consumer");
                 Err(Failed::NoAnswer("it took too long"))
             }
         }
@@ -104,8 +108,12 @@ fn invocation(function: &'static str) -> Span {
 }
 
 /// What a task came to; `None` if it panicked, which the panic hook has logged.
-async fn ended<T>(task: JoinHandle<T>) -> Option<T> {
-    task.await.ok()
+async fn ended<T>(function: &str, task: JoinHandle<T>) -> Option<T> {
+    task.await.map_err(|_| failed(function)).ok()
+}
+
+fn failed(function: &str) {
+    FUNCTION_FAILURES.increment(&[function]);
 }
 
 fn context(limit: Duration) -> Context {

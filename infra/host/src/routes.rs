@@ -2,6 +2,8 @@
 use lambda_http::http::{Method, Response, StatusCode, header};
 use lambda_http::{Body, Request};
 
+use talkback::telemetry::metrics;
+
 use crate::functions::Functions;
 use crate::http::plain;
 
@@ -16,10 +18,19 @@ pub(crate) async fn answer(functions: &'static Functions, request: Request) -> R
         // That it answers is what it says.
         "/livez" => return plain(StatusCode::OK, "alive"),
         "/readyz" => return ready(functions).await,
+        "/metrics" => return metrics(functions).await,
         path if path.starts_with("/groupme/callback/") => functions.callback(request).await,
         _ => functions.send(request).await,
     };
     handled.unwrap_or_else(|| plain(StatusCode::INTERNAL_SERVER_ERROR, "failed; it is in the log"))
+}
+
+/// What is counted, and what is measured now.
+async fn metrics(functions: &'static Functions) -> Response<Body> {
+    functions.send.measure().await;
+    let mut response = plain(StatusCode::OK, metrics::text().trim_end());
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(metrics::CONTENT_TYPE));
+    response
 }
 
 /// Whether a message sent now would be stored: what `GET /health` tells everybody.

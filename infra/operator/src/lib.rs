@@ -1,5 +1,6 @@
 //! What is done to a relay's database by hand, with the settings that its functions have. `cargo xtask replay`,
-//! `import`, `erase` and `export` run it.
+//! `import`, `erase`, `export` and `doctor` run it.
+pub mod doctor;
 mod export;
 
 use anyhow::{Context as _, Result, bail};

@@ -2,7 +2,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use talkback::config::Settings;
 use talkback::relay::Relay;
 
@@ -31,6 +31,10 @@ async fn run() -> Result<Done> {
     talkback::tls::install_ring();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let Some((&"doctor", words)) = words.split_first() {
+        let report = operator::doctor::run(words).await?;
+        return if report.is_well() { Ok(Done::Did(report.to_string())) } else { bail!("{report}") };
+    }
     let relay = Relay::new(Settings::from_env()?, "operator")?;
     match words.split_first() {
         Some((&"export", words)) => Ok(Done::Wrote(operator::export(&relay, words, std::io::stdout().lock()).await?)),

@@ -56,7 +56,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let stories = built.get("stories").context("the build made no program `stories`")?.clone();
     let perform = |rounds: Vec<Round>, to: &str, record: Option<&mut Record>| {
         let servers = Servers::start(&dir.join("servers"))?;
-        let environment = servers.environment(&Programs { bin: programs, cargo_lambda })?;
+        let environment = servers.environment(&Programs { bin: programs, cargo_lambda, promtool: None })?;
         let stage = Stage { stories, environment, servers, dir: dir.join(to), keeps: record.is_none() };
         play(&stage, rounds, record)
     };

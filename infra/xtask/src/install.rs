@@ -87,6 +87,19 @@ pub fn faketime() -> Result<()> {
     programs::find("faketime").context("faketime was installed, but no `faketime` is found").map(drop)
 }
 
+/// Prometheus's `promtool`, which judges metrics and alarms.
+///
+/// # Errors
+/// If it is not there and cannot be installed: then it says exactly what to install.
+pub fn promtool() -> Result<PathBuf> {
+    if let Some(found) = programs::find("promtool") {
+        return Ok(found);
+    }
+    say("promtool is not here: with it Prometheus itself judges our metrics and alarms.");
+    debian::install(&[("prometheus", "Prometheus 2.42 or later (`promtool` in PATH)")])?;
+    programs::find("promtool").context("Prometheus was installed, but no `promtool` is found")
+}
+
 /// The program `cargo-lambda`, installed under `target/tools` if it is nowhere else.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use xtask::{bench, chaos, demo, fuzz, images, key, openapi, operator, progress, publish, test, up};
 
 /// A word after `cargo xtask`, how to go on, and what it does.
-const COMMANDS: [(&str, &str, &str); 15] = [
+const COMMANDS: [(&str, &str, &str); 16] = [
     ("up", up::USAGE, "the whole relay on this machine"),
     ("test", test::USAGE, "everything that is checked, on servers of its own"),
     ("chaos", chaos::USAGE, "attacks everything, again and again, and counts what is lost, doubled or out of order"),
@@ -21,6 +21,7 @@ const COMMANDS: [(&str, &str, &str); 15] = [
     ("import", operator::IMPORT, "records what only a log tells of alarms that were posted while all else was down"),
     ("erase", operator::ERASE, "removes a person: who they are and what they said; that they wrote stays"),
     ("export", operator::EXPORT, "writes what was said to the rooms and in them, a line of JSON each"),
+    ("doctor", operator::DOCTOR, "what is wrong with what runs here, or at an address, and what to do about it"),
     ("openapi", openapi::USAGE, "makes infra/openapi.yaml anew from the types"),
 ];
 
@@ -66,7 +67,7 @@ fn run(command: &str, arguments: &[String]) -> Result<()> {
         "demo" => demo::run(arguments),
         "publish" => publish::run(arguments),
         "key" => key::run(arguments),
-        "replay" | "resume" | "import" | "erase" | "export" => operator::run(command, arguments),
+        "replay" | "resume" | "import" | "erase" | "export" | "doctor" => operator::run(command, arguments),
         "openapi" => openapi::run(arguments),
         _ => bail!("the word after `cargo xtask` must be one of those above\n{}", all()),
     }

@@ -22,6 +22,9 @@ pub const ERASE: &str = "cargo xtask erase NUMBER";
 /// How to read what was said.
 pub const EXPORT: &str = "cargo xtask export --from TIME --to TIME [--reveal]";
 
+/// How to find out what is wrong.
+pub const DOCTOR: &str = "cargo xtask doctor [--url URL [--key KEY]]";
+
 /// Where `up` leaves the settings of its functions; only its owner can read it.
 fn file() -> PathBuf {
     checkout::station().join("environment.json")
@@ -45,7 +48,7 @@ pub fn run(word: &str, arguments: &[String]) -> Result<()> {
         ("import", [file]) => {
             vec![fs::canonicalize(file).with_context(|| format!("cannot read {file}"))?.display().to_string()]
         }
-        ("replay" | "resume" | "erase", [_]) | ("export", _) => arguments.to_vec(),
+        ("replay" | "resume" | "erase", [_]) | ("export" | "doctor", _) => arguments.to_vec(),
         ("replay", _) => bail!("usage: {REPLAY}"),
         ("resume", _) => bail!("usage: {RESUME}"),
         ("erase", _) => bail!("usage: {ERASE}"),

@@ -46,6 +46,7 @@ fn all(arguments: &[String], summary: &mut Summary) -> Result<()> {
     install::faketime()?;
     install::checkers()?;
     let cargo_lambda = install::cargo_lambda()?;
+    let promtool = Some(install::promtool()?);
     // cargo-deny may have to be compiled first, which takes minutes: meanwhile the rest goes on.
     let deny = chosen.is_none().then(|| thread::spawn(install::cargo_deny));
     if chosen.is_none() {
@@ -57,7 +58,7 @@ fn all(arguments: &[String], summary: &mut Summary) -> Result<()> {
         stages::images(summary);
     }
     let servers = Servers::start(&station)?;
-    let environment = servers.environment(&Programs { bin, cargo_lambda })?;
+    let environment = servers.environment(&Programs { bin, cargo_lambda, promtool })?;
     stages::tests(environment, chosen.unwrap_or_default(), summary)?;
     drop(servers);
     if let Some(deny) = deny {

@@ -36,6 +36,8 @@ pub(crate) struct Programs {
     /// The folder of those that were built.
     pub(crate) bin: PathBuf,
     pub(crate) cargo_lambda: PathBuf,
+    /// Prometheus's own, where a story asks for it.
+    pub(crate) promtool: Option<PathBuf>,
 }
 
 impl Servers {
@@ -72,13 +74,16 @@ impl Servers {
 
     /// The environment of a test program.
     pub(crate) fn environment(&self, programs: &Programs) -> Result<Vec<(&'static str, OsString)>> {
-        Ok(vec![
+        let promtool = programs.promtool.clone().map(|promtool| ("TALKBACK_TEST_PROMTOOL", promtool.into()));
+        let mut words = vec![
             ("TALKBACK_TEST_DATABASE_URL", self.postgres.url().into()),
             ("TALKBACK_TEST_AMQP_URL", self.rabbitmq.url().into()),
             ("TALKBACK_TEST_RABBIT_API", self.rabbitmq.api_url().context("no management API")?.into()),
             ("TALKBACK_TEST_BIN", programs.bin.clone().into()),
             ("TALKBACK_TEST_CARGO_LAMBDA", programs.cargo_lambda.clone().into()),
-        ])
+        ];
+        words.extend(promtool);
+        Ok(words)
     }
 
     /// Drops the databases that a test program has made; their names have its process id.

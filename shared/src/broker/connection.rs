@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Broker, BrokerError};
 use crate::broker::error::Cause;
+use crate::telemetry::metrics;
 
 /// After so long without use a connection is tried before it is trusted: a thaw may have killed it silently.
 const TRUSTED: Duration = Duration::from_secs(5);
@@ -72,6 +73,7 @@ impl Broker {
         let connection = match connect(&self.url, None, &self.name, self.limits.connect).await {
             Ok(connection) => connection,
             Err(error) => {
+                metrics::DEPENDENCY_ERRORS.increment(&["rabbitmq"]);
                 state.refused = Some((Used::now(), error.clone()));
                 return Err(error);
             }
@@ -103,6 +105,9 @@ impl Broker {
     /// closed is just dropped.
     pub(super) async fn settle<T>(&self, leased: Leased, outcome: Result<T, BrokerError>) -> Result<T, BrokerError> {
         let mut state = self.state.lock().await;
+        if outcome.as_ref().is_err_and(BrokerError::is_connection) {
+            metrics::DEPENDENCY_ERRORS.increment(&["rabbitmq"]);
+        }
         let same = state.live.as_mut().filter(|live| live.number == leased.number);
         match (&outcome, same) {
             (Err(error), Some(_)) if error.is_connection() => state.live = None,

@@ -69,6 +69,11 @@ impl Variables<'_> {
         let listen = self.optional("TALKBACK_LISTEN", |address| {
             address.parse().map_err(|_| "must be an address and a port, such as 127.0.0.1:8080")
         });
+        let metrics = self.optional("TALKBACK_METRICS", |form| match form {
+            "embedded" => Ok(true),
+            "none" => Ok(false),
+            _ => Err("must be embedded or none"),
+        });
         self.optional("RUST_LOG", |filter| {
             filter.parse::<tracing_subscriber::filter::Targets>().map_err(|_| "must be a level or a list of directives")
         });
@@ -96,6 +101,8 @@ impl Variables<'_> {
             retention: file.retention,
             records: file.records,
             chat: file.chat,
+            send_rate: file.send_rate,
+            embedded_metrics: metrics.unwrap_or(false),
             listen: listen.unwrap_or(LISTEN),
         })
     }

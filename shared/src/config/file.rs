@@ -3,10 +3,11 @@ use jiff::tz::TimeZone;
 
 use super::document::{Reading, Section};
 use super::{
-    Chat, Lanes, Media, Records, Retention, Room, chat, exchange, lanes, media, records, retention, room, routes,
+    Chat, Lanes, Media, Records, Retention, Room, chat, exchange, lanes, media, records, retention, room, routes, send,
 };
 use crate::broker::Exchange;
 use crate::route::{Routes, RoutingKey};
+use crate::send_key::limit::Rate;
 
 /// Everything that stands in the TOML.
 pub(super) struct File {
@@ -20,6 +21,7 @@ pub(super) struct File {
     pub(super) retention: Retention,
     pub(super) records: Option<Records>,
     pub(super) chat: Chat,
+    pub(super) send_rate: Rate,
 }
 
 /// Reads the document; what is at fault has its default, and the fault is noted.
@@ -30,6 +32,7 @@ pub(super) fn read(mut root: Section, reading: &mut Reading<'_>) -> File {
     let file = File {
         records: records::read(&mut root, reading, &exchanges),
         chat: chat::read(&mut root, reading),
+        send_rate: send::read(&mut root, reading),
         exchanges,
         queue_keys: queue_keys(&mut root, reading),
         lanes: lanes::read(&mut root, reading),

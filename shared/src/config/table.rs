@@ -63,6 +63,11 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ),
     ("TWILIO_AUTH_TOKEN", "its password; both or neither", "likewise"),
     ("TALKBACK_LISTEN", "where `talkback-host` listens, by plain HTTP; Lambda's functions do not", "`127.0.0.1:8080`"),
+    (
+        "TALKBACK_METRICS",
+        "`embedded`: functions write metrics into their log in CloudWatch's embedded format; `talkback-host` has `/metrics` anyway",
+        "`none`",
+    ),
     ("RUST_LOG", "what is logged: a level, or directives such as `info,talkback::relay=debug`", "`info`"),
 ];
 

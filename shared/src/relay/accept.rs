@@ -17,6 +17,7 @@ use crate::message::{Sender, Uid};
 use crate::store::StoreError;
 use crate::store::bans::lock;
 use crate::store::rejected::Rejection;
+use crate::telemetry::metrics;
 
 /// What became of one offer.
 #[derive(Clone, Debug)]
@@ -109,6 +110,11 @@ impl Relay {
             });
         }
         let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
+        for (offer, outcome) in offers.iter().zip(&outcomes) {
+            let route = offer.route.as_ref().or_else(|| self.settings.routes.find(&offer.message.source));
+            let source = route.map_or_else(|| "none".to_owned(), |route| route.pattern.to_string());
+            metrics::MESSAGES.increment(&[&source, outcome.verdict.as_str()]);
+        }
         self.keep_conflicts(offers, &outcomes).await?;
         Ok(outcomes)
     }
@@ -200,6 +206,7 @@ impl Relay {
     ) -> Result<(), StoreError> {
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, name);
         tracing::warn!(reason, source, "input rejected");
+        metrics::REJECTED.increment(&[reason]);
         let raw = self.strike_out(raw);
         let raw_sealed = self.sealed("rejected", "raw_sealed", &id.to_string(), &raw);
         let source = source.map(|s| s.replace('\0', "\u{fffd}"));

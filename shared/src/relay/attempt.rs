@@ -98,6 +98,7 @@ impl Relay {
             claimed_at: Timestamp::now(),
             failures: 0,
             deliver_in: None,
+            waited: None,
         };
         let mut report = CallReport {
             claimed: &claimed,

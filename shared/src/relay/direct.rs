@@ -16,7 +16,7 @@ use super::Relay;
 use super::accept::fingerprint;
 use super::aside::{IN_ALL, WHILE_DOWN, no_longer_than};
 use super::awake::{TURNS, awake};
-use super::lane::millis;
+use super::lane::{count_post, millis};
 use super::outage::Progress;
 use super::pause::LONGEST;
 use super::plan::{Offer, Plan, is_urgent, plan_at_once};
@@ -372,6 +372,7 @@ impl Relay {
             Answer::Unknown => "unknown",
             Answer::Late => "late",
         };
+        count_post(&room.name, outcome, latency);
         let duration_ms = millis(latency);
         let (status, error) = (call.status, call.error);
         tracing::info!(room = room.name, outcome, status, duration_ms, error, "part called without the database");

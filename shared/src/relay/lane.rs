@@ -14,6 +14,7 @@ use crate::channel::{Answer, Post, ReadBack, Refusal};
 use crate::guard::{Guard, Since};
 use crate::store::StoreError;
 use crate::store::lanes::{After, CallReport, Claim, Claimed, Outcome, Recorded, Then};
+use crate::telemetry::metrics;
 
 /// Waits this short are slept with the lane held; for longer ones it is let go.
 const SHORT: Duration = Duration::from_millis(200);
@@ -95,6 +96,7 @@ impl Holder<'_> {
                     }
                 }
             };
+            metrics::LANE_TAKES.increment(&[&room]);
             self.tell(News::Took);
             match self.drain(&room, claim, since).await? {
                 Next::Looked(Some(next)) => held = Some(next),
@@ -212,6 +214,10 @@ impl Holder<'_> {
             Answer::Unknown => (Outcome::Unknown, None),
             Answer::Late => return self.abandon(claimed).await,
         };
+        count_post(&room.name, outcome.as_str(), latency);
+        if let (Outcome::Posted, Some(waited)) = (outcome, claimed.waited) {
+            metrics::WAIT.observe(&[&room.name], (waited + since.elapsed()).as_secs_f64());
+        }
         tracing::info!(
             room = room.name,
             uid = claimed.uid,
@@ -365,6 +371,17 @@ impl Holder<'_> {
 
     fn tell(&self, news: News) {
         drop(self.news.send(news));
+    }
+}
+
+/// Counts a call that was to post a part.
+pub(super) fn count_post(room: &str, outcome: &str, latency: Duration) {
+    metrics::POSTS.increment(&[room, outcome]);
+    metrics::POST_DURATION.observe(&[room], latency.as_secs_f64());
+    match outcome {
+        "limited" => metrics::RATE_LIMITED.increment(&[room]),
+        "retry" | "unknown" => metrics::DEPENDENCY_ERRORS.increment(&["groupme"]),
+        _ => {}
     }
 }
 

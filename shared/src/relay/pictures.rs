@@ -28,6 +28,7 @@ use crate::seal::Place;
 use crate::store::StoreError;
 use crate::store::answers::CallNote;
 use crate::store::pictures::{Brought, Errand};
+use crate::telemetry::metrics;
 
 /// Errands of one dispatcher at a time, and of one room: one room's pictures leave hands for the others'.
 const ERRANDS: usize = 40;
@@ -340,7 +341,12 @@ impl Relay {
                 describe(&mut request, picture);
                 None
             }
-            Err(missing) => Some(missing.as_str()),
+            Err(missing) => {
+                if [Missing::Unreachable, Missing::Silent].contains(missing) {
+                    metrics::DEPENDENCY_ERRORS.increment(&["pictures"]);
+                }
+                Some(missing.as_str())
+            }
         };
         let note = CallNote {
             uid: Some(&errand.uid),

@@ -14,6 +14,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Statement;
+use crate::telemetry::metrics;
 
 /// Why a statement did not work. Never quotes a value: Postgres's own messages and details do.
 #[derive(Debug, thiserror::Error)]
@@ -279,14 +280,18 @@ impl Store {
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T, StoreError>>,
     {
-        match attempt().await {
+        let result = match attempt().await {
             Err(error) if error.is_deadlock() => attempt().await,
             Err(error) if error.is_lost() => {
                 self.forget_connections();
                 attempt().await
             }
             other => other,
+        };
+        if matches!(result, Err(StoreError::Unavailable(_))) {
+            metrics::DEPENDENCY_ERRORS.increment(&["postgres"]);
         }
+        result
     }
 
     /// Runs one prepared statement.

@@ -77,6 +77,8 @@ pub struct Claimed {
     pub failures: i32,
     /// Time left until its producer posts by itself, for a first part.
     pub deliver_in: Option<Duration>,
+    /// Since it was accepted or replayed, for a first part.
+    pub waited: Option<Duration>,
 }
 
 /// What [`Store::claim`] answers.
@@ -154,6 +156,7 @@ fn claimed(row: &Row) -> Result<Claimed, StoreError> {
         claimed_at: row.try_get("claimed_at")?,
         failures: row.try_get("failures")?,
         deliver_in: row.try_get::<_, Option<f64>>("deliver_in")?.map(duration),
+        waited: row.try_get::<_, Option<f64>>("waited")?.map(duration),
     })
 }
 

@@ -35,7 +35,7 @@ pub struct Launch {
 
 /// What puts a clock wrong; the loader knows what `$LIB` is here. What Linux says of time but the time of day stays:
 /// only a clock is wrong, and a minute lasts a minute.
-const FAKETIME: &str = "/usr/$LIB/faketime/libfaketime.so.1";
+pub(super) const FAKETIME: &str = "/usr/$LIB/faketime/libfaketime.so.1";
 
 struct Instance {
     function: &'static str,

@@ -21,26 +21,29 @@ use xtask::pids::Ledger;
 
 use super::emulator::{client, folder, program, start_with};
 use super::works::{PATIENCE, SOURCE, Setup, bot, environment, eventually, group};
+use crate::eyes::assert_metrics;
 use crate::gallery::Gallery;
 use crate::images::inside;
+use crate::logs::assert_lines;
 use crate::station::{KEY, MEMBER, TOKEN, connect, dressed, new_database, required, texts};
 use crate::vhost::Vhost;
 
+/// A host at work, with everything that it needs.
 pub struct Host {
-    sim: Sim,
+    pub(super) sim: Sim,
     vhost: Vhost,
-    database_url: String,
-    vars: BTreeMap<String, String>,
+    pub(super) database_url: String,
+    pub(super) vars: BTreeMap<String, String>,
     folder: PathBuf,
     ledger: Arc<Ledger>,
     process: Child,
-    url: String,
+    pub(super) url: String,
     /// What its process runs in, if in anything; outlives it.
     container: Option<Container>,
 }
 
 impl Host {
-    async fn open(story: &'static str, pace: &'static str) -> Self {
+    pub(super) async fn open(story: &'static str, pace: &'static str) -> Self {
         Self::of(story, pace, None).await
     }
 
@@ -86,6 +89,13 @@ impl Host {
 
     fn lines(&self) -> Vec<Line> {
         self.sim.lines(&group(0))
+    }
+
+    /// Stops it, and everything else.
+    pub(super) async fn end(mut self) {
+        self.stop().await;
+        self.vhost.gone().await;
+        self.sim.stop().await;
     }
 
     /// Tells it to stop, and says how long that took.
@@ -162,8 +172,33 @@ pub async fn does_what_all_functions_do(mut host: Host) {
     eventually("the confirmations", confirmed).await;
     assert_eq!(host.sim.complaints(), Vec::<String>::new());
 
+    let (status, text) = host.get("/metrics").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_metrics(&text);
+    for line in [
+        "talkback_messages_total{source=\"source.#\",verdict=\"accepted\"} 2",
+        "talkback_posts_total{room=\"room0\",outcome=\"posted\"} 3",
+        "talkback_queue_depth{room=\"room0\"} 0",
+        "talkback_room_suspended{room=\"room0\"} 0",
+        "talkback_wait_seconds_count{room=\"room0\"} 3",
+        "talkback_post_duration_seconds_count{room=\"room0\"} 3",
+        "talkback_broker_queue_messages{queue=\"talkback\"} 0",
+        "talkback_dependency_up{dependency=\"postgres\"} 1",
+        "talkback_dependency_up{dependency=\"rabbitmq\"} 1",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
+    }
+    for name in [
+        "callback_age_seconds{room=\"room0\"}",
+        "function_age_seconds{function=\"dispatcher\"}",
+        "database_size_bytes ",
+    ] {
+        assert!(text.contains(&format!("\ntalkback_{name}")), "{name} is not in\n{text}");
+    }
+
     host.stop().await;
     let log = std::fs::read_to_string(host.folder.join("host-1.log")).unwrap();
+    assert_lines(&log);
     for function in ["send", "groupme-callback", "rabbitmq-consumer", "dispatcher", "talkback-host"] {
         assert!(log.contains(&format!("\"function\":\"{function}\"")), "no line of {function}");
     }
@@ -197,14 +232,12 @@ async fn told_to_stop_it_finishes_the_current_part_and_gives_its_lease_back() {
     let wanted: Vec<String> =
         uids.iter().zip(0..).map(|(uid, number)| dressed(&format!("Line {number}"), uid)).collect();
     assert_eq!(texts(&host.lines()), wanted);
-    host.stop().await;
-    host.vhost.gone().await;
-    host.sim.stop().await;
+    host.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_large_slow_or_speaks_no_http_harms_only_himself() {
-    let mut host = Host::open("host-limits", "5ms").await;
+    let host = Host::open("host-limits", "5ms").await;
     let address = host.url.trim_start_matches("http://").to_owned();
     let ask = async |bytes: Vec<u8>| {
         let mut stream = TcpStream::connect(&address).await.unwrap();
@@ -234,7 +267,5 @@ async fn who_is_large_slow_or_speaks_no_http_harms_only_himself() {
     let uid = host.send("Still here").await;
     host.sim.wait_for(|lines| lines.len() == 1, PATIENCE).await.unwrap();
     assert_eq!(texts(&host.lines()), [dressed("Still here", &uid)]);
-    host.stop().await;
-    host.vhost.gone().await;
-    host.sim.stop().await;
+    host.end().await;
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::emulator::client;
 use super::works::{PATIENCE, Setup, Works, eventually, group};
+use crate::logs::assert_lines;
 use crate::station::{KEY, dressed, texts};
 
 /// A Twilio front end that waits for its acknowledgements.
@@ -29,7 +30,7 @@ async fn front_end() -> (String, Arc<Mutex<Vec<Value>>>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_published_text_reaches_the_room_through_every_real_part() {
     let (ack_url, acknowledged) = front_end().await;
-    let vars = vec![("ACK_URL", ack_url)];
+    let vars = vec![("ACK_URL", ack_url), ("TALKBACK_METRICS", "embedded".to_owned())];
     let works = Works::start(Setup { story: "main-job", usual: true, vars, ..Setup::default() }).await;
     works.vhost.queue("replies").await;
     let uid = Uuid::new_v4().to_string();
@@ -57,6 +58,21 @@ async fn a_published_text_reaches_the_room_through_every_real_part() {
         .await;
     works.until("select new_state from delivery_events order by id limit 2", &["queued", "sending"]).await;
     assert_eq!(acknowledged.lock().unwrap().len(), 1);
+    // CloudWatch makes metrics of these lines; all are lines of the log.
+    let log = |function: &str| std::fs::read_to_string(works.folder.join(format!("{function}-1.log"))).unwrap();
+    let taken_in = async || {
+        let lines: Vec<Value> =
+            log("rabbitmq-consumer").lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        lines.into_iter().find(|line| line["talkback_messages_total"] == 1.0)
+    };
+    let line = eventually("the consumer's metrics", taken_in).await;
+    assert_eq!((&line["source"], &line["verdict"]), (&json!("source.twilio.sms.incoming"), &json!("accepted")));
+    let told = &line["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!(told["Namespace"], "Talkback");
+    assert_eq!(told["Dimensions"], json!([[], ["source"], ["verdict"], ["source", "verdict"]]));
+    for function in ["rabbitmq-consumer", "migrate"] {
+        assert_lines(&log(function));
+    }
     assert!(works.vhost.broker.get("replies").await.unwrap().is_none());
     assert_eq!(works.sim.complaints(), Vec::<String>::new());
     works.end().await;

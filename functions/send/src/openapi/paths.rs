@@ -36,6 +36,7 @@ fn send() -> Value {
             "409": problem("The uid stands for another message."),
             "413": problem("The document is over 64 KiB."),
             "415": problem("The document is not said to be JSON in UTF-8."),
+            "429": headed(problem("The key has sent too many: send it again, with the same uid."), "Retry-After"),
             "503": headed(problem("Nothing is known to be stored, or no key is configured: send it again."), "Retry-After"),
         },
     })
@@ -126,6 +127,7 @@ fn bots_post() -> Value {
             "409": envelope("The `Idempotency-Key` stands for another message."),
             "413": envelope("The body is over 64 KiB."),
             "415": envelope("The body is compressed, or neither JSON nor a form."),
+            "429": headed(envelope("The key has sent too many: send it again."), "Retry-After"),
             "503": headed(envelope("Nothing is known to be stored, or no key is configured: send it again."), "Retry-After"),
         },
     })

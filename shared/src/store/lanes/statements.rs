@@ -64,7 +64,7 @@ part as materialized (
   order by p.n limit 1 for no key update of p),
 verdict as materialized (
   select lane.room, lane.channel, lane.gap, lane.tat_ok, lane.failures, t.now, head.id, head.uid, head.prio,
-         head.deliver_by, head.set_asides, head.sent + head.unsure as done,
+         head.deliver_by, head.media_since, head.set_asides, head.sent + head.unsure as done,
          part.n, part.kind, part.text, part.text_sealed, part.picture_url, part.attempt, part.claimed_at, part.state as was,
          head.blocked_until, lane.pause, lane.turn,
          case when part.claimed_at < up.since and up.since + make_interval(secs => $3) > t.now
@@ -144,7 +144,8 @@ select v.what, v.room, v.id, v.uid, v.n, v.kind, v.text, v.text_sealed, v.pictur
        extract(epoch from case when v.pause > v.now then v.pause
                                when v.what = 'hold' then v.held_until
                                when v.blocked_until > v.now then v.blocked_until else v.turn end - v.now)::float8 as wait,
-       case when v.done = 0 then extract(epoch from v.deliver_by - v.now)::float8 end as deliver_in
+       case when v.done = 0 then extract(epoch from v.deliver_by - v.now)::float8 end as deliver_in,
+       case when v.done = 0 then extract(epoch from v.now - v.media_since)::float8 end as waited
 from verdict v";
 
 /// Writes down how a call ended. Keyed by attempt, not by the lease: the row is always written, and a late answer
