@@ -10,7 +10,7 @@ mod doctor;
 pub mod emulator;
 mod freezes;
 mod functions;
-mod host;
+pub mod host;
 mod kills;
 mod logger;
 mod main_job;

@@ -1,8 +1,10 @@
 //! What the project needs beside Rust: found, or installed after saying what and why.
 
 mod debian;
+mod deployment;
 mod wheel;
 
+pub use deployment::{buildah, checkers};
 pub use wheel::Python;
 
 use std::{path::PathBuf, process::Command};

@@ -3,14 +3,15 @@
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail};
-use xtask::{bench, chaos, demo, fuzz, key, openapi, operator, progress, publish, test, up};
+use xtask::{bench, chaos, demo, fuzz, images, key, openapi, operator, progress, publish, test, up};
 
 /// A word after `cargo xtask`, how to go on, and what it does.
-const COMMANDS: [(&str, &str, &str); 15] = [
+const COMMANDS: [(&str, &str, &str); 16] = [
     ("up", up::USAGE, "the whole relay on this machine"),
     ("test", test::USAGE, "everything that is checked, on servers of its own"),
     ("chaos", chaos::USAGE, "attacks everything, again and again, and counts what is lost, doubled or out of order"),
     ("bench", bench::USAGE, "how fast it is, beside its peers and its targets"),
+    ("images", images::USAGE, "container images of what is deployed, and how fast they start"),
     ("fuzz", fuzz::USAGE, "asks each property of whatever a fuzzer can think of, a minute each"),
     ("demo", demo::USAGE, "one of everything that can arrive, sent to what `up` runs"),
     ("publish", publish::USAGE, "publishes a message to the broker of what `up` runs"),
@@ -61,6 +62,7 @@ fn run(command: &str, arguments: &[String]) -> Result<()> {
         "up" => up::run(arguments),
         "chaos" => chaos::run(arguments),
         "bench" => bench::run(arguments),
+        "images" => images::run(arguments),
         "fuzz" => fuzz::run(arguments),
         "demo" => demo::run(arguments),
         "publish" => publish::run(arguments),

@@ -44,6 +44,7 @@ fn all(arguments: &[String], summary: &mut Summary) -> Result<()> {
     install::servers()?;
     install::browser()?;
     install::faketime()?;
+    install::checkers()?;
     let cargo_lambda = install::cargo_lambda()?;
     let promtool = Some(install::promtool()?);
     // cargo-deny may have to be compiled first, which takes minutes: meanwhile the rest goes on.
@@ -53,6 +54,10 @@ fn all(arguments: &[String], summary: &mut Summary) -> Result<()> {
         stages::quick(summary);
     }
     let bin = step("build everything", stages::build)?;
+    if chosen.is_none() {
+        // A story that needs them builds them itself: here it is done without other stories beside it.
+        stages::images(summary);
+    }
     let servers = Servers::start(&station)?;
     let environment = servers.environment(&Programs { bin, cargo_lambda, promtool })?;
     stages::tests(environment, chosen.unwrap_or_default(), summary)?;

@@ -67,6 +67,11 @@ impl Servers {
         Ok(Servers { postgres, rabbitmq })
     }
 
+    /// Where the database and the broker are.
+    pub(crate) fn urls(&self) -> (String, String) {
+        (self.postgres.url(), self.rabbitmq.url())
+    }
+
     /// The environment of a test program.
     pub(crate) fn environment(&self, programs: &Programs) -> Result<Vec<(&'static str, OsString)>> {
         let promtool = programs.promtool.clone().map(|promtool| ("TALKBACK_TEST_PROMTOOL", promtool.into()));

@@ -15,10 +15,15 @@ use super::works::eventually;
 use crate::station::required;
 
 /// Starts a program with a log of its own; it dies with us, and by nothing but SIGKILL.
-pub fn start(name: &str, mut command: Command, folder: &Path, ledger: &Ledger) -> Child {
+pub fn start(name: &str, command: Command, folder: &Path, ledger: &Ledger) -> Child {
+    start_with(Signal::SIGKILL, name, command, folder, ledger)
+}
+
+/// The same for a program that is ended by another signal.
+pub fn start_with(end: Signal, name: &str, mut command: Command, folder: &Path, ledger: &Ledger) -> Child {
     let log = folder.join(format!("{name}.log"));
     command.stdout(log_file(&log).unwrap()).stderr(log_file(&log).unwrap()).stdin(Stdio::null());
-    Child::start(name, command, Signal::SIGKILL, ledger).unwrap()
+    Child::start(name, command, end, ledger).unwrap()
 }
 
 /// A program, told to die when the story's program does.

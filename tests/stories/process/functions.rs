@@ -1,6 +1,7 @@
 //! The functions' processes: started again when they die, as Lambda would; killed and frozen on demand.
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -9,9 +10,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::interval;
 use xtask::children::Child;
+use xtask::images::{Container, IMAGES, Tool};
 use xtask::pids::Ledger;
 
-use super::emulator::{program, start};
+use super::emulator::{program, start_with};
 use crate::station::required;
 
 /// How long after its death one is started again.
@@ -27,6 +29,8 @@ pub struct Launch {
     pub ledger: Arc<Ledger>,
     /// Processes whose clocks are wrong, and by how many seconds.
     pub clocks: &'static [(&'static str, i64)],
+    /// Who has their images, where they are to run from those.
+    pub images: Option<Tool>,
 }
 
 /// What puts a clock wrong; the loader knows what `$LIB` is here. What Linux says of time but the time of day stays:
@@ -40,6 +44,8 @@ struct Instance {
     died: Option<Instant>,
     /// Not to be started again.
     held: bool,
+    /// What it runs in, if in anything; outlives `child`.
+    container: Option<Container>,
 }
 
 pub struct Functions {
@@ -55,7 +61,8 @@ impl Functions {
         for &(function, count) in counts {
             for number in 1..=count {
                 let name = format!("{function}-{number}");
-                instances.push(Instance { function, name, child: None, died: None, held: false });
+                let container = launch.images.as_ref().map(|tool| container(tool, function, &name));
+                instances.push(Instance { function, name, child: None, died: None, held: false, container });
             }
         }
         instances.iter_mut().for_each(|instance| instance.start(&launch, &started));
@@ -115,31 +122,48 @@ impl Drop for Functions {
         // Whoever still waits in `supervise` finds nothing to start.
         let mut instances = self.lock();
         instances.iter_mut().for_each(|i| i.held = true);
-        instances.iter_mut().filter_map(|i| i.child.as_mut()).for_each(|child| child.signal(Signal::SIGKILL));
+        instances.iter_mut().filter_map(|i| i.child.as_mut()).for_each(Child::ask_to_end);
         instances.clear();
     }
 }
 
 impl Instance {
     fn start(&mut self, launch: &Launch, started: &UnboundedSender<&'static str>) {
-        let mut command = program(&PathBuf::from(required("TALKBACK_TEST_BIN")).join(self.function));
-        command
-            .envs(&launch.environment)
-            .env("AWS_LAMBDA_RUNTIME_API", format!("{}/{}", launch.runtime, self.function))
-            .env("AWS_LAMBDA_FUNCTION_NAME", self.function)
-            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST");
+        let mut environment = launch.environment.clone();
+        let runtime = [
+            ("AWS_LAMBDA_RUNTIME_API", format!("{}/{}", launch.runtime, self.function)),
+            ("AWS_LAMBDA_FUNCTION_NAME", self.function.to_owned()),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256".to_owned()),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+        ];
+        environment.extend(runtime.map(|(name, value)| (name.to_owned(), value)));
+        let (mut command, end) = match &self.container {
+            Some(container) => (container.command(&environment, &[]).unwrap(), Signal::SIGTERM),
+            None => {
+                let mut command = program(&PathBuf::from(required("TALKBACK_TEST_BIN")).join(self.function));
+                command.envs(&environment);
+                (command, Signal::SIGKILL)
+            }
+        };
         if let Some((_, seconds)) = launch.clocks.iter().find(|(name, _)| *name == self.name) {
             command
                 .env("LD_PRELOAD", FAKETIME)
                 .env("FAKETIME", format!("{seconds:+}"))
                 .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         }
-        self.child = Some(start(&self.name, command, &launch.folder, &launch.ledger));
+        self.child = Some(start_with(end, &self.name, command, &launch.folder, &launch.ledger));
         self.died = None;
         // Nobody need listen.
         let _ = started.send(self.function);
     }
+}
+
+/// Something to run a function's image in.
+fn container(tool: &Tool, function: &str, name: &str) -> Container {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let image = IMAGES.iter().find(|image| image.name == function).unwrap();
+    tool.container(image, &format!("talkback-story-{}-{number}-{name}", std::process::id())).unwrap()
 }
 
 /// Starts again what has died.

@@ -1,10 +1,13 @@
 //! The host: all functions in one process, without an emulator, a bridge or a clock beside it.
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use groupme_sim::{Bot, Fault, Line, Sim, SimConfig, What};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use talkback::broker::Props;
@@ -13,30 +16,39 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use uuid::Uuid;
 use xtask::children::Child;
+use xtask::images::Container;
 use xtask::pids::Ledger;
 
-use super::emulator::{client, folder, program, start};
+use super::emulator::{client, folder, program, start_with};
 use super::works::{PATIENCE, SOURCE, Setup, bot, environment, eventually, group};
 use crate::eyes::assert_metrics;
 use crate::gallery::Gallery;
+use crate::images::inside;
 use crate::logs::assert_lines;
 use crate::station::{KEY, MEMBER, TOKEN, connect, dressed, new_database, required, texts};
 use crate::vhost::Vhost;
 
 /// A host at work, with everything that it needs.
-pub(super) struct Host {
+pub struct Host {
     pub(super) sim: Sim,
     vhost: Vhost,
     pub(super) database_url: String,
-    pub(super) vars: std::collections::BTreeMap<String, String>,
+    pub(super) vars: BTreeMap<String, String>,
     folder: PathBuf,
     ledger: Arc<Ledger>,
     process: Child,
     pub(super) url: String,
+    /// What its process runs in, if in anything; outlives it.
+    container: Option<Container>,
 }
 
 impl Host {
     pub(super) async fn open(story: &'static str, pace: &'static str) -> Self {
+        Self::of(story, pace, None).await
+    }
+
+    /// The same, from a container where one is given; its program is migrated with, too.
+    pub async fn of(story: &'static str, pace: &'static str, container: Option<Container>) -> Self {
         talkback::tls::install_ring();
         let setup = Setup { story, rooms: 1, usual: true, pace, ..Setup::default() };
         let folder = folder(story);
@@ -46,11 +58,11 @@ impl Host {
         let (database_url, vhost, gallery) = tokio::join!(new_database(), Vhost::new(), Gallery::open());
         let mut vars = environment(&setup, &gallery, &database_url, &vhost.url(), &sim);
         vars.insert("TALKBACK_LISTEN".to_owned(), "127.0.0.1:0".to_owned());
-        let migrated = program(&bin()).arg("migrate").envs(&vars).output().unwrap();
+        let migrated = command(container.as_ref(), &vars, &["migrate"]).output().unwrap();
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stdout));
-        let (process, url) = serve(&vars, &folder, &ledger, "host-1").await;
+        let (process, url) = serve(container.as_ref(), &vars, &folder, &ledger, "host-1").await;
         sim.set_callback_url(&bot(0), format!("{url}/groupme/callback/{TOKEN}"));
-        Self { sim, vhost, database_url, vars, folder, ledger, process, url }
+        Self { sim, vhost, database_url, vars, folder, ledger, process, url, container }
     }
 
     async fn get(&self, path: &str) -> (StatusCode, String) {
@@ -89,7 +101,7 @@ impl Host {
     /// Tells it to stop, and says how long that took.
     async fn stop(&mut self) -> Duration {
         let begun = Instant::now();
-        self.process.signal(Signal::SIGTERM);
+        kill(Pid::from_raw(inside(&self.process)), Signal::SIGTERM).unwrap();
         let status = eventually("the end of the host", async || self.process.ended()).await;
         assert!(status.success(), "{status}");
         begun.elapsed()
@@ -100,16 +112,26 @@ fn bin() -> PathBuf {
     PathBuf::from(required("TALKBACK_TEST_BIN")).join("talkback-host")
 }
 
+/// The program with these arguments: as it was built, or from its image.
+fn command(container: Option<&Container>, vars: &BTreeMap<String, String>, arguments: &[&str]) -> Command {
+    if let Some(container) = container {
+        return container.command(vars, arguments).unwrap();
+    }
+    let mut command = program(&bin());
+    command.args(arguments).envs(vars);
+    command
+}
+
 /// Starts it, and waits until it says where it listens.
 async fn serve(
-    vars: &std::collections::BTreeMap<String, String>,
-    folder: &std::path::Path,
+    container: Option<&Container>,
+    vars: &BTreeMap<String, String>,
+    folder: &Path,
     ledger: &Arc<Ledger>,
     name: &str,
 ) -> (Child, String) {
-    let mut command = program(&bin());
-    command.envs(vars);
-    let process = start(name, command, folder, ledger);
+    let end = if container.is_some() { Signal::SIGTERM } else { Signal::SIGKILL };
+    let process = start_with(end, name, command(container, vars, &[]), folder, ledger);
     let log = folder.join(format!("{name}.log"));
     let address = async || {
         let text = std::fs::read_to_string(&log).ok()?;
@@ -122,7 +144,11 @@ async fn serve(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_process_does_what_all_functions_do_without_anything_else() {
-    let mut host = Host::open("host", "5ms").await;
+    does_what_all_functions_do(Host::open("host", "5ms").await).await;
+}
+
+/// Messages by both doors, a command, confirmations, and an end in order.
+pub async fn does_what_all_functions_do(mut host: Host) {
     assert_eq!(host.get("/livez").await, (StatusCode::OK, "alive\n".to_owned()));
     assert_eq!(host.get("/readyz").await, (StatusCode::OK, "ready\n".to_owned()));
 
@@ -199,7 +225,7 @@ async fn told_to_stop_it_finishes_the_current_part_and_gives_its_lease_back() {
     assert!(shown < 8, "nothing was left to stop in");
 
     // The next one goes on, in order.
-    let (process, url) = serve(&host.vars, &host.folder, &host.ledger, "host-2").await;
+    let (process, url) = serve(host.container.as_ref(), &host.vars, &host.folder, &host.ledger, "host-2").await;
     (host.process, host.url) = (process, url);
     host.sim.set_callback_url(&bot(0), format!("{}/groupme/callback/{TOKEN}", host.url));
     host.sim.wait_for(|lines| lines.len() == 8, PATIENCE).await.unwrap();

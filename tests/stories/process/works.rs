@@ -13,6 +13,7 @@ use talkback::broker::Props;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use xtask::children::Child;
+use xtask::images::Tool;
 use xtask::pids::Ledger;
 
 use super::emulator::{Emulator, Invoker, folder, program, start};
@@ -70,6 +71,8 @@ pub struct Setup {
     /// The usual times, and the dispatcher invoked by the bridge each minute; else short times, and a dispatcher that is
     /// invoked as soon as it is free.
     pub usual: bool,
+    /// Who has the functions' images, where they are to run from those.
+    pub images: Option<Tool>,
 }
 
 impl Default for Setup {
@@ -93,6 +96,7 @@ impl Default for Setup {
             patience: "15s",
             clocks: &[],
             usual: false,
+            images: None,
         }
     }
 }
@@ -214,6 +218,7 @@ impl Works {
             folder: folder.clone(),
             ledger: Arc::clone(&ledger),
             clocks: setup.clocks,
+            images: setup.images.clone(),
         };
         let counts = [
             ("send", setup.sends),

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::summary::Summary;
 use crate::{
-    cargo,
+    cargo, images,
     install::Python,
     progress::{print, step},
 };
@@ -99,6 +99,13 @@ fn stage(what: &str, command: &mut Command, summary: &mut Summary) {
     });
     if done.is_err() {
         summary.fail(what);
+    }
+}
+
+/// What is deployed, built as it is deployed, and its container images.
+pub(super) fn images(summary: &mut Summary) {
+    if let Err(error) = images::build() {
+        summary.fail(&format!("container images: {error:#}"));
     }
 }
 
