@@ -124,6 +124,7 @@ impl Mapping {
 
     async fn open(&self, url: &SecretString) -> Result<(Connection, Channel, Consumer), BrokerError> {
         let connection = broker::connect(url, Some(&self.vhost), "talkback bridge", BROKER_LIMIT).await?;
+        let mut told = false;
         loop {
             // A channel is closed by asking for a queue that is not there.
             let channel = within("opening a channel", connection.create_channel()).await?;
@@ -132,6 +133,12 @@ impl Mapping {
             match within("looking for the queue", asked).await {
                 Ok(_) => {}
                 Err(BrokerError::Refused { cause: Cause::Code(404), .. }) => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(
+                            queue = self.queue,
+                            "the queue is not there: migrate declares it; waiting for it"
+                        );
+                    }
                     sleep(LOOK_EVERY).await;
                     continue;
                 }

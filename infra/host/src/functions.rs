@@ -13,10 +13,13 @@ use talkback::config::Settings;
 use talkback::relay::Relay;
 use talkback::relay::stop::Stop;
 use talkback::telemetry::metrics::FUNCTION_FAILURES;
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::timeout;
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 use uuid::Uuid;
+
+/// How long a request may take: API Gateway ends at 30 s.
+const REQUEST_LIMIT: Duration = Duration::from_secs(29);
 
 /// One relay a function, each with its own connections: a door must not wait for the dispatcher's.
 pub(crate) struct Functions {
@@ -43,30 +46,23 @@ impl Functions {
         })
     }
 
-    /// Answers a request of `send`; `None` if it panicked.
+    /// Answers a request of `send`; `None` if it failed.
     pub(crate) async fn send(&'static self, request: Request) -> Option<Response<Body>> {
-        ended("send", spawn_local(send::handle(&self.send, request).instrument(invocation("send")))).await
+        within(REQUEST_LIMIT, "send", send::handle(&self.send, request)).await
     }
 
-    /// Answers GroupMe; `None` if it panicked.
+    /// Answers GroupMe; `None` if it failed.
     pub(crate) async fn callback(&'static self, request: Request) -> Option<Response<Body>> {
-        let handled = groupme_callback::handle(&self.callback, request);
-        ended("groupme-callback", spawn_local(handled.instrument(invocation("groupme-callback")))).await
+        within(REQUEST_LIMIT, "groupme-callback", groupme_callback::handle(&self.callback, request)).await
     }
 
-    /// One minute of the dispatcher.
-    pub(crate) async fn dispatch(&'static self, event: Value, minute: Duration) -> Result<(), Failed> {
-        let event: EventBridgeEvent<Value> = serde_json::from_value(event).map_err(|_| Failed::Function)?;
-        let event = LambdaEvent::new(event, context(minute));
-        let handled = dispatcher::handle(&self.dispatcher, event).instrument(invocation("dispatcher"));
-        match ended("dispatcher", spawn_local(handled)).await {
-            Some(Ok(_)) => Ok(()),
-            Some(Err(error)) => {
-                failed("dispatcher");
-                tracing::warn!(error = &error as &dyn std::error::Error, "the dispatcher failed, and begins again");
-                Err(Failed::Function)
-            }
-            None => Err(Failed::Function),
+    /// One stay of the dispatcher.
+    pub(crate) async fn dispatch(&'static self, event: Value, limit: Duration) {
+        let Ok(event) = serde_json::from_value::<EventBridgeEvent<Value>>(event) else { return failed("dispatcher") };
+        let handled = dispatcher::handle(&self.dispatcher, LambdaEvent::new(event, context(limit)));
+        if let Some(Err(error)) = within(limit, "dispatcher", handled).await {
+            failed("dispatcher");
+            tracing::warn!(error = &error as &dyn std::error::Error, "the dispatcher failed, and begins again");
         }
     }
 
@@ -75,23 +71,15 @@ impl Functions {
     }
 
     async fn consume(&'static self, event: Value, limit: Duration) -> Result<(), Failed> {
-        let event = LambdaEvent::new(event, context(limit));
-        let handled = rabbitmq_consumer::handle(&self.consumer, event).instrument(invocation("rabbitmq-consumer"));
-        let task = spawn_local(handled);
-        let abort = task.abort_handle();
-        match timeout(limit, ended("rabbitmq-consumer", task)).await {
-            Ok(Some(Ok(_))) => Ok(()),
-            Ok(Some(Err(error))) => {
+        let handled = rabbitmq_consumer::handle(&self.consumer, LambdaEvent::new(event, context(limit)));
+        match within(limit, "rabbitmq-consumer", handled).await {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => {
                 failed("rabbitmq-consumer");
                 tracing::warn!(error = &error as &dyn std::error::Error, "a batch was not taken in");
                 Err(Failed::Function)
             }
-            Ok(None) => Err(Failed::Function),
-            Err(_) => {
-                abort.abort();
-                failed("rabbitmq-consumer");
-                Err(Failed::NoAnswer("it took too long"))
-            }
+            None => Err(Failed::Function),
         }
     }
 }
@@ -102,14 +90,30 @@ impl Invoke for &'static Functions {
     }
 }
 
-/// What every line of an invocation bears.
-fn invocation(function: &'static str) -> Span {
-    tracing::info_span!("invocation", function, request_id = %Uuid::new_v4())
-}
-
-/// What a task came to; `None` if it panicked, which the panic hook has logged.
-async fn ended<T>(function: &str, task: JoinHandle<T>) -> Option<T> {
-    task.await.map_err(|_| failed(function)).ok()
+/// Runs an invocation as a task of its own; `None` if it panicked, which the panic hook has logged, or took too long.
+async fn within<T: 'static>(
+    limit: Duration,
+    function: &'static str,
+    handled: impl Future<Output = T> + 'static,
+) -> Option<T> {
+    // What every line of it bears.
+    let span = tracing::info_span!("invocation", function, request_id = %Uuid::new_v4());
+    let task = spawn_local(handled.instrument(span));
+    let abort = task.abort_handle();
+    match timeout(limit, task).await {
+        Ok(Ok(done)) => return Some(done),
+        Ok(Err(_)) => {}
+        Err(_) => {
+            abort.abort();
+            tracing::error!(
+                invoked = function,
+                limit_s = limit.as_secs(),
+                "an invocation took too long, and was cut off"
+            );
+        }
+    }
+    failed(function);
+    None
 }
 
 fn failed(function: &str) {

@@ -18,13 +18,16 @@ use talkback::broker::{self, QUEUE};
 use talkback::config::Settings;
 use talkback::relay::stop::Stop;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// How long what is at work may take to finish after the order to stop.
 pub const GRACE: Duration = Duration::from_millis(9500);
 
-/// The dispatcher's minute.
-const MINUTE: Duration = Duration::from_secs(60);
+/// How long a dispatcher may take, and after how long the next begins beside it: as on AWS, so that one that waits for a
+/// last call, or for pictures, keeps no other room waiting.
+const DISPATCHER_LIMIT: Duration = Duration::from_secs(80);
+const NEXT: Duration = Duration::from_secs(55);
 
 /// How long it waits before it begins the next minute, where one failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -108,20 +111,27 @@ impl Host {
         mapping.run(url, &self.functions, self.stop.subscribe(), || tracing::info!("the queue is read")).await;
     }
 
-    /// Minute after minute without a gap: what waits is posted within a second.
+    /// Dispatcher after dispatcher, the next as soon as the last begins nothing new; they share the rooms by the leases.
     async fn dispatch(&self) {
+        let functions = self.functions;
+        let mut at_work = JoinSet::new();
         while !self.stop.is_ordered() {
             let begun = Instant::now();
             let minute = event::of_schedule("dispatcher", uuid::Uuid::new_v4(), Timestamp::now());
-            let next = match self.functions.dispatch(minute, MINUTE).await {
-                // A dispatcher without work stays all the same; one that came back at once must not be begun hot.
-                Ok(()) => begun + AFTER_FAILURE,
-                Err(_) => Instant::now() + AFTER_FAILURE,
-            };
+            at_work.spawn_local(functions.dispatch(minute, DISPATCHER_LIMIT));
+            let next = begun + NEXT;
             tokio::select! {
                 () = sleep_until(next) => {}
+                // It fails where the database is away; another is not begun hot.
+                () = ends(&mut at_work) => sleep_until(begun + AFTER_FAILURE).await,
                 () = self.stop.ordered() => {}
             }
         }
+        ends(&mut at_work).await;
     }
+}
+
+/// Waits until none is at work.
+async fn ends<T: 'static>(at_work: &mut JoinSet<T>) {
+    while at_work.join_next().await.is_some() {}
 }

@@ -49,7 +49,7 @@ enum Command {
 fn run(command: Command) -> Result<()> {
     let host = Host::new(Settings::from_env()?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    LocalSet::new().block_on(&runtime, async {
+    let done = LocalSet::new().block_on(&runtime, async {
         match command {
             Command::Migrate => host.migrate().await.map(drop),
             Command::Run => {
@@ -67,7 +67,10 @@ fn run(command: Command) -> Result<()> {
                 host.run(|address| tracing::info!(%address, "listening")).await
             }
         }
-    })
+    });
+    // A name that is still being looked up is not waited for.
+    runtime.shutdown_background();
+    done
 }
 
 fn say(text: &str) -> ExitCode {

@@ -64,19 +64,20 @@ impl fmt::Display for Report {
     }
 }
 
-/// Looks at what the words say: nothing for the settings of the environment; `--url URL [--key KEY]` for what runs there.
+/// Looks at what the words say: nothing for the settings of the environment; `--url URL` for what runs there.
 ///
 /// # Errors
 /// The words are wrong. What is not well is no error here, but in the report.
 pub async fn run(words: &[&str]) -> Result<Report> {
-    let (mut url, mut key) = (None, std::env::var("TALKBACK_KEY").ok().filter(|key| !key.is_empty()));
+    let mut url = None;
+    // Not an argument: those are for everybody on the machine to read.
+    let key = std::env::var("TALKBACK_KEY").ok().filter(|key| !key.is_empty());
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         let value = rest.next().map(|value| (*value).to_owned());
         match (*word, value) {
             ("--url", Some(value)) => url = Some(value),
-            ("--key", Some(value)) => key = Some(value),
-            _ => bail!("doctor [--url URL [--key KEY]]; the key may as well stand in TALKBACK_KEY"),
+            _ => bail!("doctor [--url URL]; a key is taken from TALKBACK_KEY"),
         }
     }
     match url {

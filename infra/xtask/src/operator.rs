@@ -23,7 +23,7 @@ pub const ERASE: &str = "cargo xtask erase NUMBER";
 pub const EXPORT: &str = "cargo xtask export --from TIME --to TIME [--reveal]";
 
 /// How to find out what is wrong.
-pub const DOCTOR: &str = "cargo xtask doctor [--url URL [--key KEY]]";
+pub const DOCTOR: &str = "cargo xtask doctor [--url URL]";
 
 /// Where `up` leaves the settings of its functions; only its owner can read it.
 fn file() -> PathBuf {

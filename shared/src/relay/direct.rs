@@ -227,7 +227,7 @@ impl Relay {
                 self.outage.set_progress(&name, &room.name, progress);
                 return true;
             }
-            if turn >= until {
+            if turn >= until || self.stop.is_ordered() {
                 self.outage.set_progress(&name, &room.name, progress);
                 return false;
             }

@@ -9,13 +9,13 @@ select r.name, case when r.state = 'open' then 0 else extract(epoch from clock_t
        r.state = 'suspended', extract(epoch from clock_timestamp() - r.heard_at)::float8, f.n, u.n
 from rooms r
 cross join lateral (
-  select count(*) filter (where x.media_since > clock_timestamp() - interval '1 day') as n
-  from (select d.media_since from deliveries d where d.room = r.name and d.state = 'failed'
-        order by d.id desc limit 1000) x) f
+  select count(*) as n
+  from (select d.id from deliveries d where d.room = r.name and d.state = 'failed' order by d.id desc limit 1000) x
+  where exists (select 1 from delivery_events e where e.delivery = x.id and e.at > clock_timestamp() - interval '1 day')) f
 cross join lateral (
-  select count(*) filter (where x.media_since > clock_timestamp() - interval '1 day') as n
-  from (select d.media_since from deliveries d where d.room = r.name and d.state = 'unconfirmed'
-        order by d.id desc limit 1000) x) u
+  select count(*) as n
+  from (select d.id from deliveries d where d.room = r.name and d.state = 'unconfirmed' order by d.id desc limit 1000) x
+  where exists (select 1 from delivery_events e where e.delivery = x.id and e.at > clock_timestamp() - interval '1 day')) u
 where r.name = any($1)";
 
 const SERVER: &str = "

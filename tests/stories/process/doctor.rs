@@ -101,7 +101,9 @@ async fn the_doctor_looks_at_what_is_deployed_from_outside() {
     }
     let (well, said) = doctor(&none, &["--url", &url]).await;
     assert!(well && said.contains("no key was given"), "{said}");
-    is_ill(&none, &["--url", &url, "--key", "nobodys"], "inside", "not known").await;
+    is_ill(&with(&none, "TALKBACK_KEY", "nobodys"), &["--url", &url], "inside", "not known").await;
+    let (_, said) = doctor(&key, &["--url", "http://127.example.invalid"]).await;
+    assert!(said.contains("BAD  tls") && said.contains("the key was not sent"), "{said}");
     is_ill(&none, &["--url", "http://127.0.0.1:1"], "address", "cannot be reached").await;
     let (well, said) = doctor(&none, &["--url", &host.sim.api_url()]).await;
     assert!(!well && said.contains("this is no answer of Talkback's"), "{said}");

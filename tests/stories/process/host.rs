@@ -72,10 +72,14 @@ impl Host {
 
     async fn send(&self, body: &str) -> String {
         let uid = Uuid::new_v4().to_string();
-        let request = client().post(format!("{}/send", self.url)).bearer_auth(KEY).timeout(PATIENCE);
+        self.send_to(&self.url, body, &uid).await;
+        uid
+    }
+
+    async fn send_to(&self, url: &str, body: &str, uid: &str) {
+        let request = client().post(format!("{url}/send")).bearer_auth(KEY).timeout(PATIENCE);
         let answer = request.json(&json!({ "body": body, "uid": uid })).send().await.unwrap();
         assert_eq!(answer.status(), 202);
-        uid
     }
 
     async fn publish(&self, body: &str, uid: &str) {
@@ -199,6 +203,9 @@ pub async fn does_what_all_functions_do(mut host: Host) {
     host.stop().await;
     let log = std::fs::read_to_string(host.folder.join("host-1.log")).unwrap();
     assert_lines(&log);
+    for secret in [KEY, TOKEN, MEMBER, &bot(0), "By HTTP", "By the queue", "Grace"] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
     for function in ["send", "groupme-callback", "rabbitmq-consumer", "dispatcher", "talkback-host"] {
         assert!(log.contains(&format!("\"function\":\"{function}\"")), "no line of {function}");
     }
@@ -233,6 +240,60 @@ async fn told_to_stop_it_finishes_the_current_part_and_gives_its_lease_back() {
         uids.iter().zip(0..).map(|(uid, number)| dressed(&format!("Line {number}"), uid)).collect();
     assert_eq!(texts(&host.lines()), wanted);
     host.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hosts_beside_each_other_share_the_work() {
+    let host = Host::open("host-two", "5ms").await;
+    let (mut other, url) = serve(None, &host.vars, &host.folder, &host.ledger, "host-2").await;
+    let mut wanted = Vec::new();
+    for number in 0..24 {
+        let uid = Uuid::new_v4().to_string();
+        let body = format!("Line {number}");
+        match number % 3 {
+            0 => host.publish(&body, &uid).await,
+            1 => host.send_to(&host.url, &body, &uid).await,
+            _ => host.send_to(&url, &body, &uid).await,
+        }
+        wanted.push(dressed(&body, &uid));
+    }
+    host.sim.wait_for(|lines| lines.len() >= 24, PATIENCE).await.unwrap();
+    other.signal(Signal::SIGTERM);
+    eventually("the end of the other", async || other.ended()).await;
+    let mut shown = texts(&host.lines());
+    shown.sort();
+    wanted.sort();
+    assert_eq!(shown, wanted);
+    host.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_starts_while_everything_is_away_and_posts_an_alarm_all_the_same() {
+    let mut host = Host::open("host-away", "5ms").await;
+    host.stop().await;
+    let mut vars = host.vars.clone();
+    vars.insert("DATABASE_URL".to_owned(), "postgres://x:x@127.0.0.1:1/x".to_owned());
+    vars.insert("AMQP_URL".to_owned(), "amqp://x:x@127.0.0.1:1/%2f".to_owned());
+    (host.process, host.url) = serve(None, &vars, &host.folder, &host.ledger, "host-2").await;
+    assert_eq!(host.get("/livez").await.0, StatusCode::OK);
+    assert_eq!(host.get("/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    let request = client().post(format!("{}/send", host.url)).bearer_auth(KEY).timeout(PATIENCE);
+    let alarm = json!({ "body": "The mast is on fire", "priority": "urgent" });
+    let answer = request.json(&alarm).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(answer["recorded"], false);
+    assert_eq!(host.lines().len(), 1);
+    let (_, text) = host.get("/metrics").await;
+    assert_metrics(&text);
+    for dependency in ["postgres", "rabbitmq"] {
+        let line = format!("talkback_dependency_up{{dependency=\"{dependency}\"}} 0");
+        assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
+    }
+    let took = host.stop().await;
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    host.vhost.gone().await;
+    host.sim.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,10 +17,14 @@ pub(super) async fn look(url: &str, key: Option<SecretString>) -> Result<Report>
         Url::parse(url).ok().filter(|url| url.has_host()).context("--url: must be an address such as https://…")?;
     let at = |path: &str| format!("{}{path}", base.as_str().trim_end_matches('/'));
     let mut report = Report::default();
-    let local = base.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127."));
-    if base.scheme() != "https" && !local {
-        let remedy = "put a reverse proxy with TLS before it: keys and texts go over this line".to_owned();
+    let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    let mut key = key;
+    if base.scheme() != "https" && !here {
+        let remedy =
+            "put a reverse proxy with TLS before it: keys and texts go over this line; the key was not sent".to_owned();
         report.note("tls", Ill("this address is not https".to_owned(), remedy));
+        key = None;
     }
     let mut ask = client().get(at("/health"));
     if let Some(key) = &key {
@@ -80,7 +84,7 @@ pub(super) async fn look(url: &str, key: Option<SecretString>) -> Result<Report>
 /// What is told to who has a key.
 fn inside(health: &Value, asked: bool, report: &mut Report) {
     if !asked {
-        return report.note("inside", Unknown("no key was given (--key, or TALKBACK_KEY)".to_owned()));
+        return report.note("inside", Unknown("no key was given (TALKBACK_KEY), or none sent".to_owned()));
     }
     if health["database"].is_null() {
         let remedy = "`cargo xtask key NAME` makes one; its hash must be in TALKBACK_SEND_KEYS there".to_owned();
@@ -92,6 +96,11 @@ fn inside(health: &Value, asked: bool, report: &mut Report) {
         report.note(
             part,
             match of["status"].as_str().or(of.as_str()) {
+                Some("ok") if of["dead"].as_u64().is_some_and(|dead| dead > 0) => Ill(
+                    format!("{} dead letters", of["dead"]),
+                    "the dispatcher tries each again and keeps what fails in the table `rejected`: see its log"
+                        .to_owned(),
+                ),
                 Some("ok") => Well("answers".to_owned()),
                 Some("not configured") => Unknown("not configured".to_owned()),
                 _ => Ill(reason(of), format!("see the log of the function `send`, and the {part} itself")),
