@@ -20,6 +20,7 @@ pub mod outbox;
 pub mod pictures;
 pub mod records;
 pub mod rejected;
+mod replay;
 pub mod rooms;
 pub mod stats;
 pub mod sweep;
@@ -51,6 +52,7 @@ pub fn statements() -> Vec<Statement> {
         pictures::STATEMENTS,
         records::STATEMENTS,
         rejected::STATEMENTS,
+        replay::STATEMENTS,
         rooms::STATEMENTS,
         stats::STATEMENTS,
         sweep::STATEMENTS,
