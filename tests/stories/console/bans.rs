@@ -127,6 +127,24 @@ async fn what_a_rate_limit_put_back_is_withdrawn_by_a_ban() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_set_aside_is_withdrawn_by_a_ban() {
+    let lanes = "set_aside_delays = [\"5m\", \"5m\", \"5m\"]".to_owned();
+    let mut station = Station::with(Setup { lanes, ..with("") }).await;
+    station.start_dispatcher();
+    let theirs = uid();
+    let failing = What::Status { code: 500, retry_after: None, shown: false };
+    station.sim.fault(Fault { containing: Some("poison".to_owned()), ..Fault::always(failing) });
+    station.consume(&[text_from(NUMBER, &theirs, "poison"), text_from(OTHER, &uid(), "of another")]).await;
+    let state = "select d.state || ' ' || d.begun from deliveries d where d.uid in
+                 (select uid from messages where body = 'poison')";
+    station.until(state, &["scheduled true"]).await;
+    let answer = station.typed(ADA, &format!("!ban {theirs}")).await;
+    assert!(answer.ends_with(" Withdrawn: 1 queued delivery."), "{answer}");
+    assert_eq!(station.column(state).await, ["withdrawn true"]);
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_term_ends_by_itself_and_the_next_ban_is_a_new_one() {
     let mut station = Station::with(with("")).await;
     station.start_dispatcher();
