@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::command;
 use crate::relay::Relay;
 use crate::relay::accept::fingerprint;
+use crate::relay::prove::Proof;
 use crate::store::StoreError;
 use crate::store::hear::{Heard as Stored, Line as StoredLine};
 use crate::text::Text;
@@ -84,10 +85,15 @@ impl Line {
         self.sender_type() == "user" && user.is_some() && user == sender && self.json["system"] != Value::Bool(true)
     }
 
-    /// Whether the same member said both.
+    /// Whether both are one line: its id, with that text, said by that member or telling that event.
     #[must_use]
-    pub fn is_said_by(&self, other: &Self) -> bool {
-        id_of(&self.json["user_id"]).is_some_and(|id| Some(id) == id_of(&other.json["user_id"]))
+    pub fn is_the_same(&self, other: &Self) -> bool {
+        let member = |line: &Self| id_of(&line.json["user_id"]);
+        let by_the_same = member(self).is_some() && member(self) == member(other);
+        self.id == other.id
+            && self.text() == other.text()
+            && self.is_bot_removal() == other.is_bot_removal()
+            && (by_the_same || self.is_bot_removal())
     }
 
     /// Who said it, as it says.
@@ -172,9 +178,8 @@ impl Relay {
     pub async fn hear(&self, line: &Line) -> Result<Heard, StoreError> {
         let word = line.is_person().then(|| command::word(line.text())).flatten();
         let heard = self.store_line(line, "callback", word.as_deref()).await?;
-        if heard.new && line.is_bot_removal() {
-            let paused = self.store.pause_group(line.group(), BOT_REMOVED).await?;
-            tracing::error!(?paused, "a bot was removed from the group: its rooms are paused, and nothing is lost");
+        if line.is_bot_removal() {
+            Box::pin(self.bot_removed(line)).await?;
         }
         if let Some(deleted) = line.deleted() {
             self.store.line_deleted(line.group(), &deleted).await?;
@@ -186,6 +191,21 @@ impl Relay {
         // Boxed, as all that is seldom called: nested, it would lie on the stack of whatever hears a line.
         Box::pin(self.obey(line, room, &word, AT_A_DOOR)).await?;
         Ok(Heard { rooms: vec![room.name.clone()], found })
+    }
+
+    /// Pauses the rooms of a group whose bot may be gone. A line that GroupMe does not show stops nothing: a room whose bot
+    /// is gone is suspended with the first post that is refused.
+    async fn bot_removed(&self, line: &Line) -> Result<(), StoreError> {
+        let room = self.settings.rooms.iter().find(|room| room.group == line.group());
+        if let (Some(room), true) = (room, self.settings.groupme.access_token.is_some())
+            && self.prove(line, room, AT_A_DOOR).await? != Proof::There
+        {
+            tracing::error!("a line says that a bot was removed, and GroupMe does not show it: no room is paused");
+            return Ok(());
+        }
+        let paused = self.store.pause_group(line.group(), BOT_REMOVED, line.id()).await?;
+        tracing::error!(?paused, "a bot was removed from the group: its rooms are paused, and nothing is lost");
+        Ok(())
     }
 
     /// Stores a line and confirms with it. The command's word is stored only where it is one of ours.

@@ -21,6 +21,7 @@ pub mod outbox;
 pub mod pictures;
 pub mod records;
 pub mod rejected;
+mod replay;
 pub mod rooms;
 pub mod stats;
 pub mod sweep;
@@ -53,6 +54,7 @@ pub fn statements() -> Vec<Statement> {
         pictures::STATEMENTS,
         records::STATEMENTS,
         rejected::STATEMENTS,
+        replay::STATEMENTS,
         rooms::STATEMENTS,
         stats::STATEMENTS,
         sweep::STATEMENTS,

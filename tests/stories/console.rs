@@ -3,7 +3,11 @@
 mod acting;
 mod bans;
 mod hostile;
+mod lists;
 mod mutes;
+mod proofs;
+mod published;
+mod races;
 mod told;
 
 use groupme_sim::{Line, SenderType};
@@ -39,13 +43,40 @@ impl Station {
     pub async fn typed(&self, (id, name): (&str, &str), text: &str) -> String {
         let line = self.sim.say(GROUP, id, name, text).await;
         let answer = |lines: &[Line]| {
-            let mut later = lines.iter().skip_while(|one| one.id != line);
-            later.find(|one| one.sender_type == SenderType::Bot).and_then(|one| one.text.clone())
+            let later = lines.iter().skip_while(|one| one.id != line).filter(|one| one.sender_type == SenderType::Bot);
+            // What somebody sent bears its uid.
+            later.filter_map(|one| one.text.clone()).find(|text| !text.contains("---UID---"))
         };
         if let Err(instead) = self.sim.wait_for(|lines| answer(lines).is_some(), PATIENCE).await {
             panic!("an answer to {text}: {instead}");
         }
         answer(&self.sim.lines(GROUP)).unwrap()
+    }
+
+    /// A member types that, and it is done; what is answered is not waited for.
+    pub async fn done(&self, (id, name): (&str, &str), text: &str) {
+        let before = self.column("select count(*)::text from commands").await[0].parse::<usize>().unwrap();
+        self.sim.say(GROUP, id, name, text).await;
+        let count = (before + 1).to_string();
+        self.until("select count(*)::text from commands where state = 'told'", &[&count]).await;
+    }
+
+    /// Keeps the accept of the message of this uid waiting in the middle, until what is given is rolled back: it has seen
+    /// of the rest of the database all that it will see.
+    pub async fn hold_up(&self, uid: &str) -> tokio_postgres::Client {
+        let db = self.db().await;
+        db.batch_execute("begin").await.unwrap();
+        let same = "insert into messages (uid, given_uid, short_uid, source, door, verdict, priority, accepted_by)
+                    values ($1, $1, $1, 'source.x', 'http', 'blocked', 0, 'x')";
+        db.execute(same, &[&uid]).await.unwrap();
+        db
+    }
+
+    /// Waits until so many statements wait for a lock.
+    pub async fn locked(&self, count: &str) {
+        let waiting = "select count(*)::text from pg_stat_activity
+                       where datname = current_database() and wait_event_type = 'Lock'";
+        self.until(waiting, &[count]).await;
     }
 
     /// What came of the commands, in their order.

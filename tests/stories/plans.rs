@@ -156,6 +156,40 @@ async fn no_report_about_some_time_or_one_message_reads_a_growing_table_from_end
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// How many rows a statement reads of deliveries, those included that it throws away.
+fn rows_read(node: &Value) -> f64 {
+    let figure = |name: &str| node[name].as_f64().unwrap_or(0.0);
+    let of_deliveries = node["Relation Name"] == "deliveries";
+    let rows = figure("Actual Loops") * (figure("Actual Rows") + figure("Rows Removed by Filter"));
+    let below: f64 = node["Plans"].as_array().into_iter().flatten().map(rows_read).sum();
+    below + if of_deliveries { rows } else { 0.0 }
+}
+
+/// What expired is much after a long outage; what failed is few, and asked for with each look at health.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_what_failed_does_not_read_what_expired() {
+    let db = filled().await;
+    db.batch_execute(
+        "set session_replication_role = replica;
+         update deliveries set state = 'expired' where state in ('sent', 'confirmed') and room = 'room-1';
+         update deliveries set state = 'confirmed' where state = 'failed' and room = 'room-1';
+         set session_replication_role = origin",
+    )
+    .await
+    .unwrap();
+    db.batch_execute("vacuum (analyze) deliveries").await.unwrap();
+    let sql = |name: &str| talkback::store::statements().into_iter().find(|(found, _)| *found == name).unwrap().1;
+    for (name, arguments, at_most) in
+        [("failed", "", 500.0), ("room_states", "(array['room-1'])", 500.0), ("stuck", "(7, 0)", 500.0)]
+    {
+        db.batch_execute(&format!("prepare {name} as {}", sql(name))).await.unwrap();
+        let rows = db.query(&format!("explain (analyze, format json) execute {name}{arguments}"), &[]).await.unwrap();
+        let plan: Value = rows[0].get(0);
+        let read = rows_read(&plan[0]["Plan"]);
+        assert!(read <= at_most, "{name} reads {read} deliveries: {:#}", plan[0]["Plan"]);
+    }
+}
+
 /// That the tests above can fail: it sees a plan that reads everything, of a table or of an index.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plan_that_reads_everything_is_seen() {

@@ -178,6 +178,8 @@ async fn a_mixed_run(station: &mut Station) {
         "!bans".to_owned(),
         format!("!ban +1{NUMBER}"),
         format!("!unban {uid}"),
+        format!("!stats {uid}"),
+        "!stats".to_owned(),
         "!mute source.nobody".to_owned(),
         "!unmute source.nobody".to_owned(),
         "!failed".to_owned(),
@@ -217,8 +219,11 @@ async fn numbers_names_places_and_secrets_are_nowhere_in_plain() {
         let answer = ask(&relay, "GET", &format!("/messages/{uid}"), &headers, "").await;
         assert_silent("an answer", &format!("{answer:?}"), &PRIVATE);
     }
-    let health = ask(&relay, "GET", "/health", &headers, "").await;
-    assert_silent("health", &format!("{health:?}"), &PRIVATE);
+    for path in ["/health", "/stats"] {
+        let answer = ask(&relay, "GET", path, &headers, "").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_silent(path, &format!("{answer:?}"), &PRIVATE);
+    }
     for words in [&PRIVATE[..], &SECRETS[..], &[amqp_password]] {
         for (place, value) in &everything {
             assert_silent(place, value, words);

@@ -278,6 +278,34 @@ async fn the_dispatcher_sums_what_is_over() {
     station.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_hour_is_noted_though_a_later_one_was_marked_before_it() {
+    let mut station = Station::with(Setup { callbacks: false, ..Setup::default() }).await;
+    station.start_dispatcher();
+    let (earlier, later) = (uid(), uid());
+    station.consume(&[standard(&earlier), standard(&later)]).await;
+    station.until("select count(*)::text from deliveries where state = 'sent'", &["2"]).await;
+    station.kill_dispatcher().await;
+    station.a_day_passes().await;
+    let apart = "update messages set accepted_at = accepted_at - interval '3 h' where uid = $1";
+    station.db().await.execute(apart, &[&earlier]).await.unwrap();
+    // Something changes in the later hour before the earlier one has been looked at.
+    let changed = "update deliveries set state = 'unconfirmed', cause = 'the story says so' where uid = $1";
+    station.db().await.execute(changed, &[&later]).await.unwrap();
+    let store = station.relay("tests").store;
+    while store.sum_hour().await.unwrap() {}
+    let hours = "select sum(n)::text from stats_hours, unnest(messages) n group by hour order by hour";
+    assert_eq!(station.column(hours).await, ["1"]);
+    station.sum_up().await;
+    assert_eq!(station.column(hours).await, ["1", "1"]);
+    // And neither is noted again.
+    let noted = station.column("select hour::text from stats_noted").await;
+    store.note_hours().await.unwrap();
+    assert_eq!(station.column("select count(*)::text from stats_due").await, ["0"]);
+    assert_eq!(station.column("select hour::text from stats_noted").await, noted);
+    station.end().await;
+}
+
 /// A message stands where its delivery that is least far stands, by the same order as everywhere.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_view_of_outcomes_and_the_table_of_states_agree() {

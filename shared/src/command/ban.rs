@@ -14,6 +14,9 @@ pub const COMMAND: Command = Command {
     run,
 };
 
+/// What is said of a call that cannot be taken back.
+pub(super) const IN_THE_AIR: &str = " A part of it is being posted at this moment, and may still appear.";
+
 /// So much of a reason is kept.
 const REASON: usize = 200;
 
@@ -29,19 +32,19 @@ async fn answer(asked: &Asked<'_>) -> Result<Said, StoreError> {
         Err(said) => return Ok(said),
     };
     let reason: String = reason.join(" ").chars().take(REASON).collect();
-    let Some((_, sealed)) = asked.turn.sender(&message.uid).await? else {
+    let Some((hash, sealed)) = asked.turn.sender(&message.uid).await? else {
         return Ok(Said::none(format!(
             "That message has no sender: it came from {}, which cannot be banned.",
             message.source
         )));
     };
-    let Some(sender) = sealed.and_then(|sealed| asked.relay.open_sender(&message.uid, &sealed)) else {
-        return Ok(Said::none("Its sender was erased, and cannot be banned by that message."));
-    };
-    let banned = asked.relay.ban(asked.turn, &sender.address, asked.author, &reason, term).await?;
+    // Who was erased is known by the hash, which is all that a ban needs.
+    let sender = sealed.and_then(|sealed| asked.relay.open_sender(&message.uid, &sealed));
+    let address = sender.as_ref().map(|sender| sender.address.as_str());
+    let banned = asked.relay.ban(asked.turn, (&hash, address), asked.author, &reason, term).await?;
     let until = banned.until.map(|until| moment(until, &asked.relay.settings.zone));
     let until = until.map_or_else(|| "until it is lifted".to_owned(), |until| format!("until {until}"));
-    let who = masked(&sender.address);
+    let who = address.map_or_else(|| "somebody who was erased".to_owned(), masked);
     let (author, id) = (&asked.author.name, banned.id);
     let mut text = match banned.again {
         true => format!("{who} was banned already (ban {id}); {author} changed the term: {until}."),
@@ -51,14 +54,17 @@ async fn answer(asked: &Asked<'_>) -> Result<Said, StoreError> {
         let waited = count(i64::try_from(banned.withdrawn).unwrap_or(i64::MAX), "queued delivery");
         text += &format!(" Withdrawn: {}.", waited.replace("deliverys", "deliveries"));
     }
+    if banned.in_the_air {
+        text += IN_THE_AIR;
+    }
     Ok(Said::done(text + &note))
 }
 
 /// The message that is meant by what was typed: the most recent of several, which is said; or what is answered.
 pub(super) async fn meant(asked: &Asked<'_>, uid: &str) -> Result<Result<(Found, String), Said>, StoreError> {
     let mut found = asked.relay.store.find(uid, None).await?;
-    // A whole uid means itself.
-    if let Some(whole) = found.iter().position(|found| found.uid == uid || found.given_uid == uid) {
+    // A whole uid means itself; what several producers call theirs does not.
+    if let Some(whole) = found.iter().position(|found| found.uid == uid) {
         found.swap(0, whole);
         found.truncate(1);
     }

@@ -1,5 +1,5 @@
 //! `!cancel`: what waits is not posted.
-use super::ban::meant;
+use super::ban::{IN_THE_AIR, meant};
 use super::{Asked, Command, Grade, Running, Said};
 use crate::store::StoreError;
 
@@ -24,9 +24,13 @@ async fn answer(asked: &Asked<'_>) -> Result<Said, StoreError> {
         Err(said) => return Ok(said),
     };
     let (author, short) = (&asked.author.name, &message.short_uid);
-    Ok(match asked.turn.cancel(&message.uid).await? {
-        (0, _) => Said::none(format!("Nothing of {short} waits to be posted.{note}")),
-        (_, false) => Said::done(format!("{author} withdrew {short}.{note}")),
-        (_, true) => Said::done(format!("{author} withdrew the rest of {short}; some of it is posted.{note}")),
-    })
+    let cancelled = asked.turn.cancel(&message.uid).await?;
+    if cancelled.deliveries == 0 {
+        return Ok(Said::none(format!("Nothing of {short} waits to be posted.{note}")));
+    }
+    let air = if cancelled.in_the_air { IN_THE_AIR } else { "" };
+    Ok(Said::done(match cancelled.begun {
+        false => format!("{author} withdrew {short}.{air}{note}"),
+        true => format!("{author} withdrew the rest of {short}; some of it is posted.{air}{note}"),
+    }))
 }

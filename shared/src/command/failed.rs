@@ -7,7 +7,7 @@ use crate::store::StoreError;
 pub const COMMAND: Command = Command {
     name: "failed",
     usage: "!failed [page]",
-    purpose: "what failed, expired or is unconfirmed, and why",
+    purpose: "what failed, expired, is unconfirmed or was left to its producer, and why",
     grade: Grade::Look,
     publishes: false,
     run,

@@ -5,7 +5,7 @@ use super::words::{for_term, moment};
 use super::{Asked, Command, Grade, Running, Said};
 use crate::route::Pattern;
 use crate::store::StoreError;
-use crate::store::mutes::NewMute;
+use crate::store::mutes::{MOST, NewMute};
 
 /// `!mute <source pattern> [for 2h]`
 pub const COMMAND: Command = Command {
@@ -34,12 +34,15 @@ async fn answer(asked: &Asked<'_>) -> Result<Said, StoreError> {
         .turn
         .mute(&NewMute {
             pattern: typed,
-            matches: &pattern.to_regex(),
+            matches: &matches(&pattern, typed),
             room: asked.room,
             by_sealed: &by(asked, typed, "muted_by_sealed"),
             term: term.map(|term| term.as_secs_f64()),
         })
         .await?;
+    let Some(muted) = muted else {
+        return Ok(refused(format!("There are {MOST} mutes already: end one first. !mutes lists them.")));
+    };
     let until = muted.until.map(|until| moment(until, &asked.relay.settings.zone));
     let until = until.map_or_else(|| "until it is unmuted".to_owned(), |until| format!("until {until}"));
     let author = &asked.author.name;
@@ -51,6 +54,21 @@ async fn answer(asked: &Asked<'_>) -> Result<Said, StoreError> {
         text += &format!(" Held already: {}.", muted.held);
     }
     Ok(Said::done(text))
+}
+
+fn refused(text: String) -> Said {
+    Said { outcome: "refused", text }
+}
+
+/// The same pattern with `source.` before it, which `!stats` leaves out.
+pub(super) fn in_full(typed: &str) -> String {
+    format!("source.{typed}")
+}
+
+/// A source is meant as it is, or as `!stats` shows it.
+fn matches(pattern: &Pattern, typed: &str) -> String {
+    let full = Pattern::parse(&in_full(typed)).ok();
+    full.map_or_else(|| pattern.to_regex(), |full| format!("(?:{})|(?:{})", pattern.to_regex(), full.to_regex()))
 }
 
 /// Who typed it, sealed for that pattern's row.

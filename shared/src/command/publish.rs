@@ -36,15 +36,16 @@ async fn answer(asked: &Asked<'_>) -> Result<Said, StoreError> {
         return Ok(refused("That key may not be published from the chat."));
     };
     let typed = after(asked.text, 2).trim_end();
-    let (body, kind) = if typed.starts_with(['{', '[']) {
-        match serde_json::from_str::<Value>(typed) {
-            Ok(_) => (typed.to_owned(), "application/json"),
-            Err(error) => {
-                return Ok(Said { outcome: "usage", text: format!("That is no JSON at column {}.", error.column()) });
-            }
+    let json = typed.starts_with(['{', '[']).then(|| serde_json::from_str::<Value>(typed));
+    let (body, kind) = match (json, asked.words) {
+        (Some(Ok(_)), _) => (typed, "application/json"),
+        // Many a text begins with a bracket, and none with a brace.
+        (Some(Err(error)), _) if typed.starts_with('{') => {
+            return Ok(Said { outcome: "usage", text: format!("That is no JSON at column {}.", error.column()) });
         }
-    } else {
-        (asked.words[1..].join(" "), "text/plain")
+        // One word, perhaps without its quotation marks; else as it was typed, with them.
+        (_, [_, word]) => (word.as_str(), "text/plain"),
+        _ => (typed, "text/plain"),
     };
     if body.len() > LONGEST {
         return Ok(refused("That is longer than 8 KB."));

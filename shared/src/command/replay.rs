@@ -1,4 +1,6 @@
 //! `!replay`: what did not reach its room is sent again, as new in order.
+use std::collections::BTreeSet;
+
 use super::ban::meant;
 use super::words::count;
 use super::{Asked, Command, Grade, Running, Said};
@@ -26,14 +28,15 @@ async fn answer(asked: &Asked<'_>) -> Result<Said, StoreError> {
     match asked.words {
         [word] if word.eq_ignore_ascii_case("failed") => {
             let uids = asked.turn.failed().await?;
-            let (mut messages, mut left) = (0, 0);
-            for uid in uids {
-                if messages == AT_ONCE {
-                    left += 1;
-                } else if asked.turn.replay(&uid).await? > 0 {
-                    messages += 1;
-                }
+            asked.turn.lock_senders(&uids).await?;
+            // Not all of them can be: somebody may be banned.
+            let (mut messages, mut rest) = (0, uids.as_slice());
+            while messages < AT_ONCE && !rest.is_empty() {
+                let (some, later) = rest.split_at(rest.len().min(AT_ONCE - messages));
+                messages += asked.turn.replay(some).await?.into_iter().collect::<BTreeSet<_>>().len();
+                rest = later;
             }
+            let left = rest.len();
             if messages == 0 {
                 return Ok(Said::none("Nothing failed that could be sent again."));
             }
@@ -47,7 +50,9 @@ async fn answer(asked: &Asked<'_>) -> Result<Said, StoreError> {
                 Err(said) => return Ok(said),
             };
             let short = &message.short_uid;
-            Ok(match asked.turn.replay(&message.uid).await? {
+            let uids = [message.uid];
+            asked.turn.lock_senders(&uids).await?;
+            Ok(match asked.turn.replay(&uids).await?.len() {
                 0 => Said::none(format!(
                     "Nothing of {short} failed, expired, was withdrawn or is unconfirmed, or its sender is banned or erased.{note}"
                 )),

@@ -1,5 +1,5 @@
 //! `!unmute`: what was held is posted.
-use super::mute::by;
+use super::mute::{by, in_full};
 use super::{Asked, Command, Grade, Running, Said};
 use crate::store::StoreError;
 
@@ -19,10 +19,14 @@ fn run<'a>(asked: &'a Asked<'a>) -> Running<'a> {
 
 async fn answer(asked: &Asked<'_>) -> Result<Said, StoreError> {
     let [pattern] = asked.words else { return Ok(Said::usage(&COMMAND)) };
-    Ok(match asked.turn.unmute(pattern, &by(asked, pattern, "ended_by_sealed")).await? {
-        Some(held) => Said::done(format!("{} unmuted {pattern}: {}.", asked.author.name, told(&held))),
-        None => Said::none("That is not muted. !mutes lists what is."),
-    })
+    // As it was typed then, with or without what `!stats` leaves out.
+    let short = pattern.strip_prefix("source.").unwrap_or(pattern);
+    for pattern in [pattern, short, &in_full(short)] {
+        if let Some(held) = asked.turn.unmute(pattern, &by(asked, pattern, "ended_by_sealed")).await? {
+            return Ok(Said::done(format!("{} unmuted {pattern}: {}.", asked.author.name, told(&held))));
+        }
+    }
+    Ok(Said::none("That is not muted. !mutes lists what is."))
 }
 
 /// How many of what were held: the sources with the most, and the rest in one number.

@@ -51,11 +51,17 @@ pub fn term(word: &str) -> Option<Duration> {
     long('d', 24).or_else(|| long('w', 24 * 7)).or_else(short).filter(|term| !term.is_zero() && *term <= LONGEST)
 }
 
-/// `for 7d` at the head of these words: the term, and the words behind it. `None` where no time follows `for`.
+/// `for 7d` at the head of these words: the term, and the words behind it. `None` where what follows `for` begins like a
+/// time and is none, or nothing does; any other word begins a reason.
 #[must_use]
 pub fn for_term(words: &[String]) -> Option<(Option<Duration>, &[String])> {
     match words {
-        [word, time, rest @ ..] if word.eq_ignore_ascii_case("for") => Some((Some(term(time)?), rest)),
+        [word, time, rest @ ..]
+            if word.eq_ignore_ascii_case("for")
+                && time.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) =>
+        {
+            Some((Some(term(time)?), rest))
+        }
         [word] if word.eq_ignore_ascii_case("for") => None,
         words => Some((None, words)),
     }
@@ -135,6 +141,16 @@ mod tests {
         assert_eq!(seconds("1h30m"), Some(5400));
         for wrong in ["0h", "7", "d", "-1h", "99999999999d", "soon", "4000d"] {
             assert_eq!(seconds(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_reason_may_begin_with_for() {
+        let words = |line: &str| split(line);
+        assert_eq!(for_term(&words("for 2h too loud")), Some((Some(Duration::from_hours(2)), &words("too loud")[..])));
+        assert_eq!(for_term(&words("for spamming")), Some((None, &words("for spamming")[..])));
+        for wrong in ["for", "for 7", "for -1h", "for 7days"] {
+            assert_eq!(for_term(&words(wrong)), None, "{wrong}");
         }
     }
 

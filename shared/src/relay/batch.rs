@@ -164,14 +164,17 @@ impl Relay {
             let chosen: Vec<usize> = (0..entries.len())
                 .filter(|&at| entries[at].offer().is_some_and(|offer| is_urgent(offer, &self.settings) == urgent))
                 .collect();
-            for chosen in chosen.chunks(at_once) {
+            // What is told holds for what came after it, and not for what came before.
+            let tells = |&at: &usize| entries[at].offer().is_some_and(told::tells);
+            let chunks: Vec<&[usize]> = chosen.split_inclusive(tells).flat_map(|some| some.chunks(at_once)).collect();
+            for chosen in chunks {
                 let offers: Vec<&Offer> = chosen.iter().filter_map(|&at| entries[at].offer()).collect();
                 let outcomes = Box::pin(self.accept(&offers)).await?;
                 self.keep_sent_conflicts(&offers, &outcomes).await?;
                 if urgent {
                     offers.iter().for_each(|offer| self.outage.took(self.name_of(offer)));
                 }
-                for offer in offers {
+                for (offer, _) in offers.iter().zip(&outcomes).filter(|(_, outcome)| !outcome.is_kept_aside()) {
                     Box::pin(self.obey_told(offer)).await?;
                 }
                 for (&at, outcome) in chosen.iter().zip(outcomes) {

@@ -1,18 +1,17 @@
 //! A command typed in the room: recorded with its author and its outcome, obeyed once, answered once.
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::Relay;
 use super::plan::Door;
-use crate::channel::ReadBack;
+use super::prove::Proof;
 use crate::chat::{Author, Line};
 use crate::command::{self, Asked, Command, Grade, Said, words};
 use crate::config::Room;
 use crate::seal::Place;
 use crate::store::StoreError;
-use crate::store::answers::CallNote;
 use crate::store::commands::{Done, Standing, Turn, Typed};
 
 /// A line older than this is recorded, not obeyed: nobody waits for it any more.
@@ -22,13 +21,22 @@ const STALE: Duration = Duration::from_mins(5);
 const IN_A_MINUTE: i64 = 20;
 
 /// How long others may take where nobody waits for an answer within a second.
-const PATIENT: Duration = Duration::from_secs(5);
+pub(super) const PATIENT: Duration = Duration::from_secs(5);
 
-/// What GroupMe says of a line: that it is there, that it is not, or nothing yet.
+/// With less time than this nothing is published: a broker that is well may take as long to confirm.
+const A_CONFIRM: Duration = Duration::from_secs(1);
+
+/// GroupMe may show a line a little later than it tells of it: so long it is looked for again.
+const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Whether a command is done with.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Proof {
-    There,
-    NotThere,
+pub(crate) enum Obeyed {
+    /// It is.
+    Done,
+    /// It is left to the dispatcher.
+    Later,
+    /// The same: GroupMe did not answer.
     Silent,
 }
 
@@ -54,24 +62,24 @@ impl Relay {
         room: &Room,
         word: &str,
         patience: Duration,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Obeyed, StoreError> {
         match self.obey_once(line, room, word, patience).await {
             Err(error) if error.is_bad_input() => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a command is given up");
-                self.give_up(line.group(), line.id()).await
+                self.give_up(line.group(), line.id()).await.map(|()| Obeyed::Done)
             }
             other => other,
         }
     }
 
-    async fn give_up(&self, group: &str, id: &str) -> Result<(), StoreError> {
+    pub(super) async fn give_up(&self, group: &str, id: &str) -> Result<(), StoreError> {
         let turn = self.store.begin().await?;
         let left = turn.done(group, id, &Done { outcome: "failed", reply_sealed: None }).await;
         turn.end(left).await?;
         self.store.command_told(group, id).await
     }
 
-    async fn obey_once(&self, line: &Line, room: &Room, word: &str, patience: Duration) -> Result<(), StoreError> {
+    async fn obey_once(&self, line: &Line, room: &Room, word: &str, patience: Duration) -> Result<Obeyed, StoreError> {
         let (author, command) = (line.author(), command::find(word));
         let author_row = format!("{}/{}", line.group(), line.id());
         self.store
@@ -96,72 +104,32 @@ impl Relay {
             let ended = Box::pin(job.turn(&turn, proof)).await;
             match turn.end(ended).await? {
                 Ended::Said(text) => break text,
-                Ended::Later => return self.store.hand_over(line.group(), line.id()).await,
+                Ended::Later => {
+                    self.store.hand_over(line.group(), line.id()).await?;
+                    return Ok(Obeyed::Later);
+                }
                 Ended::Unproved => match self.prove(line, room, patience).await? {
-                    Proof::Silent => return self.store.hand_over(line.group(), line.id()).await,
+                    Proof::Silent => {
+                        self.store.hand_over(line.group(), line.id()).await?;
+                        return Ok(Obeyed::Silent);
+                    }
                     told => proof = Some(told),
                 },
             }
         };
-        let Some(text) = text else { return Ok(()) };
+        let Some(text) = text else { return Ok(Obeyed::Done) };
         let name = format!("line/{}", job.row);
         let rooms = [room.name.clone()];
         if let Some(offer) = self.words("source.talkback.reply", Door::Chat, &name, &rooms, &text) {
             Box::pin(self.accept(&[offer])).await?;
         }
-        self.store.command_told(line.group(), line.id()).await
+        self.store.command_told(line.group(), line.id()).await?;
+        Ok(Obeyed::Done)
     }
 
-    /// Finishes commands whose function did not.
-    ///
-    /// # Errors
-    /// The database is unavailable.
-    pub(super) async fn finish_commands(&self) -> Result<(), StoreError> {
-        for (group, id, sealed) in self.store.open_commands().await? {
-            let place = Place { table: "groupme_callbacks", column: "payload_sealed", row: &id };
-            let line = self.settings.data_keys.open(place, &sealed).ok();
-            let line = line.and_then(|line| Line::read(&serde_json::from_slice(&line).ok()?));
-            let room = self.settings.rooms.iter().find(|room| room.group == group);
-            let word = line.as_ref().and_then(|line| command::word(line.text()));
-            match (line, room, word) {
-                (Some(line), Some(room), Some(word)) => self.obey(&line, room, &word, PATIENT).await?,
-                // Its key or its room is gone: nobody will obey it.
-                _ => {
-                    tracing::warn!("a command can no longer be read, and is left");
-                    self.give_up(&group, &id).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks GroupMe whether that member said that line: whoever learns the callback's address can say anything there.
-    async fn prove(&self, line: &Line, room: &Room, patience: Duration) -> Result<Proof, StoreError> {
-        let Ok(channel) = self.channel(room) else { return Ok(Proof::Silent) };
-        let since = line.created_at().map_or(0, Timestamp::as_second) - 5;
-        let started = Instant::now();
-        let read = channel.read_back(room, since, patience).await;
-        let (status, error) = match &read {
-            ReadBack::Lines(_) => (Some(200), None),
-            ReadBack::Failed { status, error } => (*status, Some(error.as_str())),
-        };
-        self.store
-            .note_call(&CallNote {
-                uid: None,
-                room: Some(&room.name),
-                channel: channel.name(),
-                operation: "read",
-                status,
-                ok: error.is_none(),
-                latency: started.elapsed(),
-                request: &json!({ "group": room.group, "line": line.id() }),
-                error,
-            })
-            .await?;
-        let ReadBack::Lines(lines) = read else { return Ok(Proof::Silent) };
-        let same = |found: &Line| found.id() == line.id() && found.text() == line.text() && found.is_said_by(line);
-        let there = lines.iter().filter_map(|found| Line::read(&found.json)).any(|found| same(&found));
-        Ok(if there { Proof::There } else { Proof::NotThere })
+    /// Whether GroupMe is asked for the line before that is done.
+    pub(super) fn needs_proof(&self, command: &Command) -> bool {
+        command.grade != Grade::Look && self.settings.groupme.access_token.is_some()
     }
 }
 
@@ -181,7 +149,12 @@ impl Job<'_> {
     /// Does it once: whoever comes second finds it done, and says the same.
     async fn turn(&self, turn: &Turn, proof: Option<Proof>) -> Result<Ended, StoreError> {
         let (group, id) = (self.line.group(), self.line.id());
-        let standing = turn.standing(group, id).await?;
+        let mut standing = turn.standing(group, id).await?;
+        if standing.in_a_minute > IN_A_MINUTE && !standing.warned {
+            // Of two that are one too many, one is answered.
+            turn.lock_author(&self.relay.settings.lookup.hash("member", self.author.id.as_bytes())).await?;
+            standing = turn.standing(group, id).await?;
+        }
         match standing.state.as_str() {
             "due" => {}
             "done" => return Ok(Ended::Said(standing.reply_sealed.and_then(|sealed| self.open(&sealed)))),
@@ -190,12 +163,17 @@ impl Job<'_> {
         let said = match (self.judge(&standing), self.command) {
             (Some(said), _) => said,
             (None, None) => command::unknown(self.word),
-            (None, Some(command)) if self.needs_proof(command) && proof.is_none() => return Ok(Ended::Unproved),
-            (None, Some(_)) if proof == Some(Proof::NotThere) => {
-                tracing::error!("a command came by the callback that nobody typed: its address is known to others");
-                Said { outcome: "unproved", text: String::new() }
+            (None, Some(command)) if self.relay.needs_proof(command) && proof.is_none() => return Ok(Ended::Unproved),
+            (None, Some(_)) if proof == Some(Proof::NotThere) && standing.age < SHOWN_WITHIN => {
+                return Ok(Ended::Later);
             }
-            (None, Some(command)) if command.publishes && self.patience < PATIENT => return Ok(Ended::Later),
+            (None, Some(command)) if proof == Some(Proof::NotThere) => {
+                tracing::error!("a command came by the callback that nobody typed: its address is known to others");
+                let text =
+                    format!("!{} was asked for by a line that GroupMe does not have: it is not done.", command.name);
+                Said { outcome: "unproved", text }
+            }
+            (None, Some(command)) if command.publishes && self.patience < A_CONFIRM => return Ok(Ended::Later),
             (None, Some(command)) => self.run(turn, command).await?,
         };
         let sealed = (!said.text.is_empty()).then(|| self.seal(&said.text));
@@ -225,9 +203,21 @@ impl Job<'_> {
     fn judge(&self, standing: &Standing) -> Option<Said> {
         let silent = |outcome| Some(Said { outcome, text: String::new() });
         let refused = |text: String| Some(Said { outcome: "refused", text });
-        let age = self.line.created_at().map(|at| Timestamp::now().duration_since(at));
-        if age.is_some_and(|age| age.is_positive() && age.unsigned_abs() > STALE) {
-            return silent("stale");
+        // Whoever sends a line without its time sends none of GroupMe's.
+        let said = self.line.created_at().map(|at| Timestamp::now().duration_since(at));
+        let age = said.map_or(Duration::ZERO, |age| Duration::try_from(age).unwrap_or_default());
+        if age.max(standing.age) > STALE {
+            return match self.command {
+                // It came in time, and could not be done in it.
+                Some(command) if said.is_some() && age.saturating_sub(standing.age) <= STALE => Some(Said {
+                    outcome: "stale",
+                    text: format!(
+                        "!{} could not be done within five minutes, and is left: type it again.",
+                        command.name
+                    ),
+                }),
+                _ => silent("stale"),
+            };
         }
         if standing.in_a_minute > IN_A_MINUTE {
             let text = format!("More than {IN_A_MINUTE} commands in a minute: I do not listen to more.");
@@ -242,10 +232,6 @@ impl Job<'_> {
             return refused("Publishing from the chat needs GROUPME_ACCESS_TOKEN, which is not set.".to_owned());
         }
         None
-    }
-
-    fn needs_proof(&self, command: &Command) -> bool {
-        command.grade != Grade::Look && self.relay.settings.groupme.access_token.is_some()
     }
 
     fn seal(&self, text: &str) -> Vec<u8> {

@@ -31,22 +31,28 @@ impl Relay {
         plain.and_then(|plain| serde_json::from_slice::<Vec<Media>>(&plain).ok()).map_or(0, |media| media.len())
     }
 
-    /// Bans a sender; behind it no message of theirs is accepted for a room, and what waited is withdrawn.
+    /// By which a sender of this address is found.
+    pub(crate) fn address_hash(&self, address: &str) -> Vec<u8> {
+        self.settings.lookup.hash("sender", address.as_bytes())
+    }
+
+    /// Bans the sender of this hash, whose address is kept where it is known; behind it no message of theirs is accepted
+    /// for a room, and what waited is withdrawn.
     pub(crate) async fn ban(
         &self,
         turn: &Turn,
-        address: &str,
+        (hash, address): (&[u8], Option<&str>),
         by: &Author,
         reason: &str,
         term: Option<std::time::Duration>,
     ) -> Result<Banned, StoreError> {
-        let hash = self.settings.lookup.hash("sender", address.as_bytes());
-        let row = STANDARD.encode(&hash);
+        let row = STANDARD.encode(hash);
         let seal = |column, plain: &[u8]| self.settings.data_keys.seal(cell(column, &row), plain);
         let reason_sealed = (!reason.is_empty()).then(|| seal("reason_sealed", reason.as_bytes()));
+        let sender_sealed = address.map(|address| seal("sender_sealed", address.as_bytes()));
         turn.ban(&NewBan {
-            sender_hash: &hash,
-            sender_sealed: &seal("sender_sealed", address.as_bytes()),
+            sender_hash: hash,
+            sender_sealed: sender_sealed.as_deref(),
             by_sealed: &seal("banned_by_sealed", json!(by).to_string().as_bytes()),
             reason_sealed: reason_sealed.as_deref(),
             term: term.map(|term| term.as_secs_f64()),

@@ -36,6 +36,9 @@ const UNCONFIRMED_MAX: Duration = Duration::from_secs(3600);
 /// A line that does not open may open when somebody has put its key back; it must not come in each batch until then.
 const UNOPENED: Duration = Duration::from_secs(3600);
 
+/// The routing key of lines.
+const LINE: &str = "source.groupme.callback";
+
 /// Keeps the ids of these messages apart from all others.
 const NAMESPACE: Uuid = Uuid::from_u128(0x93c4_11e7_06d9_4c62_b2ef_5d07_3a9e_68f1);
 
@@ -76,7 +79,7 @@ impl Relay {
         let leased = self.store.lease_outbox(BATCH, LEASE).await?;
         let more = i64::try_from(leased.len()).is_ok_and(|count| count >= BATCH);
         let (mut done, mut off): (Vec<Held>, Vec<(Held, Duration)>) = (Vec::new(), Vec::new());
-        let (mut held, mut messages): (Vec<Held>, Vec<Outgoing>) = (Vec::new(), Vec::new());
+        let (mut held, mut bodies): (Vec<Held>, Vec<(&'static str, Value)>) = (Vec::new(), Vec::new());
         for (row, subject) in leased {
             let (key, body) = match subject {
                 Subject::Gone => {
@@ -85,7 +88,7 @@ impl Relay {
                 }
                 Subject::Call(call) => of_call(&call),
                 Subject::Line { group, id, payload_sealed } => match self.of_line(&group, &id, &payload_sealed) {
-                    Ok(body) => ("source.groupme.callback", body),
+                    Ok(body) => (LINE, body),
                     Err(error) => {
                         tracing::error!(error = &error as &dyn std::error::Error, "a line cannot be published");
                         off.push((row, UNOPENED));
@@ -94,8 +97,10 @@ impl Relay {
                 },
             };
             held.push(row);
-            messages.push(self.outgoing(key, &body));
+            bodies.push((key, body));
         }
+        self.hide_private(&mut bodies).await?;
+        let messages: Vec<Outgoing> = bodies.iter().map(|(key, body)| self.outgoing(key, body)).collect();
         let (mut back, mut nacked) = (Vec::new(), 0_usize);
         let mut failure = None;
         if !messages.is_empty() {
@@ -141,6 +146,24 @@ impl Relay {
     pub(super) fn is_ours(&self, delivery: &Delivery) -> bool {
         let told = delivery.headers.text(header::RECORD).and_then(|told| STANDARD.decode(told).ok());
         told.is_some_and(|proof| self.settings.data_keys.is_proven(&delivery.body, &proof))
+    }
+
+    /// What we answered in a room may name people, and comes back as a line: of it only the length is told, and the hash by
+    /// which the database knows it.
+    async fn hide_private(&self, bodies: &mut [(&'static str, Value)]) -> Result<(), StoreError> {
+        let mut lines: Vec<(Vec<u8>, &mut Value)> = bodies
+            .iter_mut()
+            .filter(|(key, body)| *key == LINE && body["sender_type"] == "bot")
+            .filter_map(|(_, body)| Some((self.private_fingerprint(body["text"].as_str()?), body)))
+            .collect();
+        let hashes: Vec<Vec<u8>> = lines.iter().map(|(hash, _)| hash.clone()).collect();
+        let private = self.store.private_lines(&hashes).await?;
+        for (hash, body) in lines.iter_mut().filter(|(hash, _)| private.contains(hash)) {
+            body["text_length"] = json!(body["text"].as_str().map(|text| text.chars().count()));
+            body["text_hash"] = json!(STANDARD.encode(hash));
+            body["text"] = Value::Null;
+        }
+        Ok(())
     }
 
     /// A line's record: its body as it came, and what the station's programs add to it.

@@ -106,7 +106,8 @@ impl Relay {
     pub(super) async fn tell_unmuted(&self) -> Result<(), StoreError> {
         for over in self.store.mutes_over().await? {
             let text = format!("The mute of {} is over: {}.", over.pattern, crate::command::unmute::told(&over.held));
-            let name = format!("unmuted/{}", over.id);
+            // One that is prolonged now ends again.
+            let name = format!("unmuted/{}/{}", over.id, over.until);
             if let Some(offer) = self.words("source.talkback.unmuted", Door::Talkback, &name, &[over.room], &text) {
                 self.accept(&[offer]).await?;
             }

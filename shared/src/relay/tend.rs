@@ -1,5 +1,5 @@
-//! What the dispatcher does beside posting: sweeps, gives answers that are due, tells what expired, forgets what is old,
-//! publishes what was called, sums what happened.
+//! What the dispatcher does beside posting: sweeps, finishes commands, gives answers that are due, tells what expired,
+//! forgets what is old, publishes what was called, sums what happened.
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,10 +13,12 @@ const BREATH: Duration = Duration::from_millis(50);
 
 impl Relay {
     /// Tends the store until the budget ends, once each poll; a failure is logged and tried again. Answers go their own
-    /// way, and so do records: a producer's address or a broker that is silent must not hold up what is due.
+    /// way, and so do commands and records: a producer's address, a chat or a broker that is silent must not hold up what
+    /// is due.
     pub async fn tend(&self, budget: &Budget) {
         tokio::join!(
             self.sweep(budget),
+            self.finish(budget),
             self.give_answers(budget),
             self.tell_begun(budget),
             self.publish_records(budget),
@@ -37,6 +39,16 @@ impl Relay {
             }
             if Instant::now() + pause >= budget.until || budget.is_over() {
                 return;
+            }
+            budget.rest(pause).await;
+        }
+    }
+
+    async fn finish(&self, budget: &Budget) {
+        let pause = self.settings.lanes.poll;
+        while !budget.is_over() {
+            if let Err(error) = Box::pin(self.finish_commands(budget)).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "commands wait to be finished");
             }
             budget.rest(pause).await;
         }
@@ -71,8 +83,7 @@ impl Relay {
         self.store.sweep(self.settings.lanes.unconfirmed_after).await?;
         self.tell_expired().await?;
         self.tell_left().await?;
-        self.tell_unmuted().await?;
-        Box::pin(self.finish_commands()).await
+        self.tell_unmuted().await
     }
 
     /// Trims what is older than it need be kept, until nothing is or the budget ends: then the next run goes on.

@@ -54,6 +54,11 @@ pub(super) fn route(key: &RoutingKey) -> Option<Route> {
     })
 }
 
+/// Whether that offer tells to do something: what comes behind it in a batch is accepted when it is done.
+pub(super) fn tells(offer: &Offer) -> bool {
+    kind(&offer.message.source).is_some()
+}
+
 impl Relay {
     /// Does what a stored message tells, once.
     pub(super) async fn obey_told(&self, offer: &Offer) -> Result<(), StoreError> {
@@ -81,9 +86,9 @@ impl Relay {
                 return Ok(());
             }
             if *command == "ban" {
-                self.ban(&turn, &number, &by, "", None).await?;
+                self.ban(&turn, (&self.address_hash(&number), Some(&number)), &by, "", None).await?;
             } else {
-                let hash = self.settings.lookup.hash("sender", number.as_bytes());
+                let hash = self.address_hash(&number);
                 turn.unban(&hash, &self.lifted_by(&hash, &by)).await?;
             }
             turn.done(GROUP, uid, &Done { outcome: "done", reply_sealed: None }).await

@@ -9,6 +9,9 @@ use super::connection::{Store, StoreError};
 /// there, also one that a concurrent accept has just committed: its `accepted_by` tells whose deliveries count. A row
 /// without content hash was written by a producer's record that came first: the original fills it in. Whether the
 /// sender is banned is seen here, behind the lock that a ban takes alone: what it does not find queued, it bans.
+/// A mute is seen without a lock, which would cost each accept: what it did not see of one that begins or ends meanwhile,
+/// the sweep does (see `store/mutes.rs`). What comes while a mute that is over still holds something goes behind that.
+/// What its producer posts by now is not held, but withdrawn like any.
 const ACCEPT: &str = "
 with input as materialized (
   select e.ord, e.m->>'uid' as uid, e.m,
@@ -54,14 +57,17 @@ msg as (
   returning uid, accepted_by, content_hash, sent_by, door, verdict),
 want as materialized (
   select w.*, nextval('queue_seq') as q from (
-    select i.ord, i.uid, d.d, u.id as mute, u.until
+    select i.ord, i.uid, d.d, u.id as mute
     from input i join msg using (uid)
     cross join lateral jsonb_array_elements(i.m->'deliveries') with ordinality d(d, n)
     left join lateral (
-      select x.id, x.until from mutes x
-      where x.ended_at is null and (x.until is null or x.until > clock_timestamp())
+      select x.id from mutes x
+      where not x.let_go
+        and (x.ended_at is null and (x.until is null or x.until > clock_timestamp())
+             or exists (select 1 from deliveries h where h.held_by = x.id and h.state = 'held'))
         and i.m->>'door' in ('http', 'rabbitmq') and (d.d->>'prio')::smallint < 2 and (i.m->>'source' || '.') ~ x.matches
-      order by x.until desc nulls first limit 1) u on true
+        and coalesce((d.d->>'deliver_by')::timestamptz > clock_timestamp(), true)
+      order by x.ended_at is null desc, x.until desc nulls first limit 1) u on true
     where msg.accepted_by = $2 and msg.verdict <> 'banned' order by i.ord, d.n) w),
 del as (
   insert into deliveries (uid, room, prio, qseq, state, cause, parts, age, expires_at, due_at, deliver_by,
@@ -70,7 +76,7 @@ del as (
          case when mute is null then 'accepted' else 'its source is muted' end, jsonb_array_length(d->'parts'),
          make_interval(secs => (d->>'age')::float8),
          coalesce((d->>'expires_at')::timestamptz, clock_timestamp() + make_interval(secs => (d->>'age')::float8)),
-         case when mute is null then (d->>'due_at')::timestamptz else until end,
+         case when mute is null then (d->>'due_at')::timestamptz end,
          case when mute is null then (d->>'deliver_by')::timestamptz end,
          (d->>'awaits_media')::boolean, mute
   from want order by uid, d->>'room'

@@ -32,14 +32,15 @@ fresh as (
   where not exists (select 1 from again) returning id, until, false as again)
 select id, until, again from again union all select id, until, again from fresh";
 
-/// What has not begun; what has is finished, for half of it is in the room. In the order of their keys, as everywhere.
+/// Nothing of it is in the room, as far as is known: also what was claimed once and never posted. What is half posted is
+/// finished. A part in the air is judged when its time is over. In the order of their keys, as everywhere.
 const WITHDRAW_BANNED: &str = "
 with x as (
   select d.id from deliveries d join messages m using (uid)
-  where m.sender_hash = $1 and d.state in ('queued', 'scheduled', 'held') and d.sent + d.unsure = 0 and not d.begun
+  where m.sender_hash = $1 and d.state in ('queued', 'sending', 'scheduled', 'held') and d.sent + d.unsure = 0
   order by d.id for no key update of d)
 update deliveries d set state = 'withdrawn', cause = 'its sender is banned', deliver_by = null
-from x where d.id = x.id returning d.uid";
+from x where d.id = x.id returning d.id";
 
 const BAN_OF: &str = "
 select sender_hash from bans where id = $1 and lifted_at is null and (until is null or until > clock_timestamp())";
@@ -73,8 +74,8 @@ pub(super) const STATEMENTS: &[Statement] = &[
 pub struct NewBan<'a> {
     /// Keyed hash of the sender's address.
     pub sender_hash: &'a [u8],
-    /// Its address, sealed.
-    pub sender_sealed: &'a [u8],
+    /// Its address, sealed; `None` where nobody knows it any more.
+    pub sender_sealed: Option<&'a [u8]>,
     /// Who bans, sealed.
     pub by_sealed: &'a [u8],
     /// Why, sealed.
@@ -93,6 +94,8 @@ pub struct Banned {
     pub again: bool,
     /// How many deliveries were withdrawn.
     pub withdrawn: usize,
+    /// Of one of them a part is being posted at this moment.
+    pub in_the_air: bool,
 }
 
 /// A ban that holds, or did until it was just lifted.
@@ -142,8 +145,15 @@ impl Turn {
             [&new.sender_hash, &new.sender_sealed, &new.by_sealed, &new.reason_sealed, &new.term];
         let rows = self.rows(BAN, &params).await?;
         let row = rows.first().ok_or(StoreError::Answer("a ban"))?;
-        let withdrawn = self.rows(WITHDRAW_BANNED, &[&new.sender_hash]).await?.len();
-        Ok(Banned { id: row.try_get("id")?, until: row.try_get("until")?, again: row.try_get("again")?, withdrawn })
+        let withdrawn = self.rows(WITHDRAW_BANNED, &[&new.sender_hash]).await?;
+        let withdrawn = withdrawn.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
+        Ok(Banned {
+            id: row.try_get("id")?,
+            until: row.try_get("until")?,
+            again: row.try_get("again")?,
+            in_the_air: self.in_the_air(&withdrawn).await?,
+            withdrawn: withdrawn.len(),
+        })
     }
 
     /// The sender of the ban of this number, if that holds.

@@ -1,5 +1,7 @@
 //! Commands typed in the room: each is done once. Its effect, its outcome and what is answered are one transaction,
 //! behind the lock of its row; who comes second finds it done.
+use std::time::Duration;
+
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -30,8 +32,10 @@ pub struct Standing {
     pub reply_sealed: Option<Vec<u8>>,
     /// How many its author typed within a minute up to this one.
     pub in_a_minute: i64,
-    /// Whether the author was told within that minute that these are too many.
+    /// Whether the author was told about that minute that these are too many.
     pub warned: bool,
+    /// How long ago it was typed, as far as is known here.
+    pub age: Duration,
 }
 
 /// What came of a command.
@@ -51,9 +55,13 @@ const STANDING: &str = "
 select c.state, c.reply_sealed,
   (select count(*) from commands o where o.author_hash = c.author_hash and o.at between c.at - interval '1 min' and c.at)
     as in_a_minute,
-  exists (select 1 from commands o where o.author_hash = c.author_hash and o.at between c.at - interval '1 min' and c.at
-            and o.outcome = 'warned') as warned
+  exists (select 1 from commands o where o.author_hash = c.author_hash and o.outcome = 'warned'
+            and o.at between c.at - interval '1 min' and c.at + interval '1 min') as warned,
+  extract(epoch from clock_timestamp() - c.at)::float8 as age
 from commands c where c.group_id = $1 and c.line_id = $2 for no key update of c";
+
+/// Who warns a person has this lock until the warning is committed. By the first byte of the author's hash.
+const LOCK_AUTHOR: &str = "select pg_advisory_xact_lock(10, $1::int4)";
 
 const DONE: &str = "
 update commands set state = case when $4::bytea is null then 'told' else 'done' end, outcome = $3, reply_sealed = $4
@@ -63,14 +71,23 @@ const HAND: &str = "update commands set handed = true where group_id = $1 and li
 
 const TOLD: &str = "update commands set state = 'told' where group_id = $1 and line_id = $2 and state = 'done'";
 
-/// What the function that heard it left, or did not finish in two seconds. Its line is there, for it was stored first.
+/// What the function that heard it left, or did not finish in two seconds; also what it did not come to write down as a
+/// command, as long as it would be obeyed. Its line is there, for it was stored first.
 const OPEN: &str = "
-select c.group_id, c.line_id, l.payload_sealed from commands c join groupme_callbacks l using (group_id, line_id)
-where c.state <> 'told' and (c.handed or c.at < (select clock_timestamp()) - interval '2 s') order by c.at limit 20";
+select o.group_id, o.line_id, l.payload_sealed from (
+  select group_id, line_id, at from commands
+  where state <> 'told' and (handed or at < (select clock_timestamp()) - interval '2 s')
+  union all
+  select g.group_id, g.line_id, g.received_at from groupme_callbacks g
+  where g.command is not null and g.received_at > (select clock_timestamp()) - interval '5 min'
+    and g.received_at < (select clock_timestamp()) - interval '2 s'
+    and not exists (select 1 from commands c where c.group_id = g.group_id and c.line_id = g.line_id)) o
+join groupme_callbacks l using (group_id, line_id) order by o.at limit 100";
 
 pub(super) const STATEMENTS: &[Statement] = &[
     ("typed", TYPED),
     ("standing", STANDING),
+    ("lock_author", LOCK_AUTHOR),
     ("command_done", DONE),
     ("command_handed", HAND),
     ("command_told", TOLD),
@@ -114,7 +131,14 @@ impl Turn {
             reply_sealed: row.try_get("reply_sealed")?,
             in_a_minute: row.try_get("in_a_minute")?,
             warned: row.try_get("warned")?,
+            age: Duration::try_from_secs_f64(row.try_get::<_, f64>("age")?.max(0.0)).unwrap_or_default(),
         })
+    }
+
+    /// Waits for whoever warns the author of this hash: then [`Turn::standing`] tells whether it was done.
+    pub async fn lock_author(&self, author_hash: &[u8]) -> Result<(), StoreError> {
+        let lock = author_hash.first().copied().map_or(0, i32::from);
+        self.rows(LOCK_AUTHOR, &[&lock]).await.map(drop)
     }
 
     /// Notes what came of it.
@@ -151,8 +175,8 @@ impl Store {
         self.rows(TOLD, &[&group, &line]).await.map(drop)
     }
 
-    /// Commands that wait for somebody to finish them: group, line, and the sealed line.
-    pub async fn open_commands(&self) -> Result<Vec<(String, String, Vec<u8>)>, StoreError> {
+    /// Commands that wait for somebody to finish them: group, line, and the sealed line, unless it was erased.
+    pub async fn open_commands(&self) -> Result<Vec<(String, String, Option<Vec<u8>>)>, StoreError> {
         let rows = self.rows(OPEN, &[]).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
     }

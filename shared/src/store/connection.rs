@@ -16,6 +16,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::Statement;
 use crate::telemetry::metrics;
 
+/// Before a statement that was ended for a deadlock is done again.
+const AFTER_DEADLOCK: Duration = Duration::from_millis(50);
+
 /// Why a statement did not work. Never quotes a value: Postgres's own messages and details do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -281,7 +284,12 @@ impl Store {
         Fut: Future<Output = Result<T, StoreError>>,
     {
         let result = match attempt().await {
-            Err(error) if error.is_deadlock() => attempt().await,
+            Err(error) if error.is_deadlock() => {
+                // Whoever it was ended for is only just being woken: done again at once, it may take the lock before that
+                // one has it, and both stand as they stood.
+                tokio::time::sleep(AFTER_DEADLOCK).await;
+                attempt().await
+            }
             Err(error) if error.is_lost() => {
                 self.forget_connections();
                 attempt().await

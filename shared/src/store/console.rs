@@ -9,14 +9,21 @@ use super::connection::StoreError;
 const SEEN: &str = "
 select count(*), min(accepted_at), max(accepted_at) from messages where sender_hash = $1";
 
-/// What did not reach its room, the latest first, room by room as the index has it; one more than asked for tells that
-/// there are more.
+/// What did not reach its room, the latest first, room by room as the indexes have it; one more than asked for tells that
+/// there are more. Also what was left to its producer, which told nothing.
 const STUCK: &str = "
 select m.short_uid, m.source, x.room, x.state, x.cause, m.accepted_at
 from (
   select d.* from rooms r cross join lateral (
-    select d.id, d.uid, d.room, d.state, d.cause from deliveries d
-    where d.room = r.name and d.state in ('failed', 'expired', 'unconfirmed') order by d.id desc limit $1::int8 + $2::int8) d
+    (select d.id, d.uid, d.room, d.state, d.cause from deliveries d
+     where d.room = r.name and d.state in ('failed', 'unconfirmed') order by d.id desc limit $1::int8 + $2::int8)
+    union all
+    (select d.id, d.uid, d.room, d.state, d.cause from deliveries d
+     where d.room = r.name and d.state = 'expired' order by d.id desc limit $1 + $2)
+    union all
+    (select d.id, d.uid, d.room, d.state, d.cause || ', and told nothing' from deliveries d
+     where d.room = r.name and d.state = 'withdrawn' and d.alarm is not null and d.told
+     order by d.id desc limit $1 + $2)) d
   order by d.id desc limit $1 offset $2) x
 join messages m using (uid) order by x.id desc";
 
@@ -27,9 +34,14 @@ with x as (
   select id from deliveries where uid = $1 and state in ('queued', 'sending', 'scheduled', 'held')
   order by id for no key update)
 update deliveries d set state = 'withdrawn', cause = 'withdrawn by hand', deliver_by = null
-from x where d.id = x.id returning d.sent + d.unsure > 0 as begun";
+from x where d.id = x.id returning d.id, d.sent + d.unsure > 0 as begun";
 
-pub(super) const STATEMENTS: &[Statement] = &[("sender_seen", SEEN), ("stuck", STUCK), ("cancel", CANCEL)];
+/// Asked behind the lock of these deliveries, by a statement of its own: it sees what was claimed just before.
+const IN_THE_AIR: &str = "
+select exists (select 1 from parts where delivery = any($1::bigint[]) and state = 'posting')";
+
+pub(super) const STATEMENTS: &[Statement] =
+    &[("sender_seen", SEEN), ("stuck", STUCK), ("cancel", CANCEL), ("in_the_air", IN_THE_AIR)];
 
 /// What is known of a sender's messages.
 pub struct Seen {
@@ -49,12 +61,22 @@ pub struct Stuck {
     pub source: String,
     /// The room.
     pub room: String,
-    /// failed, expired or unconfirmed.
+    /// failed, expired or unconfirmed; withdrawn, where its producer was to post it and told nothing.
     pub state: String,
     /// Why.
     pub cause: String,
     /// When its message was accepted.
     pub accepted_at: Timestamp,
+}
+
+/// What was withdrawn of a message.
+pub struct Cancelled {
+    /// How many deliveries.
+    pub deliveries: usize,
+    /// Some of it is in a room already.
+    pub begun: bool,
+    /// A part of it is being posted at this moment.
+    pub in_the_air: bool,
 }
 
 impl Turn {
@@ -82,10 +104,22 @@ impl Turn {
         Ok((stuck.collect::<Result<_, StoreError>>()?, rows.len() > limit))
     }
 
-    /// Withdraws what of a message is not posted: how many deliveries, and whether some of it is in a room already.
-    pub async fn cancel(&self, uid: &str) -> Result<(usize, bool), StoreError> {
-        let rows = self.rows(CANCEL, &[&uid]).await?;
-        let begun = rows.iter().map(|row| row.try_get::<_, bool>(0)).collect::<Result<Vec<_>, _>>()?;
-        Ok((rows.len(), begun.contains(&true)))
+    /// Withdraws what of a message is not posted.
+    pub async fn cancel(&self, uid: &str) -> Result<Cancelled, StoreError> {
+        let (mut deliveries, mut begun) = (Vec::new(), false);
+        for row in self.rows(CANCEL, &[&uid]).await? {
+            deliveries.push(row.try_get("id")?);
+            begun |= row.try_get::<_, bool>("begun")?;
+        }
+        Ok(Cancelled { in_the_air: self.in_the_air(&deliveries).await?, deliveries: deliveries.len(), begun })
+    }
+
+    /// Whether a part of one of these, which this turn has locked, is being posted.
+    pub(super) async fn in_the_air(&self, deliveries: &[i64]) -> Result<bool, StoreError> {
+        if deliveries.is_empty() {
+            return Ok(false);
+        }
+        let rows = self.rows(IN_THE_AIR, &[&deliveries]).await?;
+        Ok(rows.first().map_or(Ok(false), |row| row.try_get(0))?)
     }
 }

@@ -42,7 +42,7 @@ from messages m
 where m.uid = any(coalesce($1::text[], array(
   select x.uid from messages x
   where x.short_uid = any($5::text[]) and ($4::text is null or x.sent_by = $4)
-    and (lower(x.given_uid) = lower($2) or lower(x.short_uid) = lower($2) or x.uid = $3)
+    and (lower(x.given_uid) = lower($2) or lower(x.short_uid) = lower($2) or x.uid in ($2, $3))
   order by x.accepted_at desc limit 20)))
 order by m.accepted_at desc";
 
@@ -111,11 +111,12 @@ impl Store {
         rows.iter().map(found).collect()
     }
 
-    /// Messages that a person may mean by `uid` (full as given, or short), the most recent first, at most 20; only
-    /// those that `sent_by` sent, where it is given.
+    /// Messages that a person may mean by `uid` (full as given, short, or with its source behind it), the most recent first,
+    /// at most 20; only those that `sent_by` sent, where it is given.
     pub async fn find(&self, uid: &str, sent_by: Option<&str>) -> Result<Vec<Found>, StoreError> {
         let short = uid.split('-').next().filter(|s| !s.is_empty()).unwrap_or(uid);
-        let shorts = vec![short.to_owned(), short.to_ascii_lowercase(), short.to_ascii_uppercase()];
+        let named = uid.split(['-', '@']).next().filter(|s| !s.is_empty()).unwrap_or(uid);
+        let shorts = vec![short.to_owned(), short.to_ascii_lowercase(), short.to_ascii_uppercase(), named.to_owned()];
         let none: Option<Vec<String>> = None;
         let rows =
             self.rows(FIND, &[&none, &Some(uid), &Some(uid.to_ascii_lowercase()), &sent_by, &Some(shorts)]).await?;

@@ -1,5 +1,6 @@
 //! What is still to be published: calls of ours and lines that we heard. Triggers fill it (see the migration), so that
 //! no statement of a lane knows of it; only what is here empties it.
+use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -88,6 +89,10 @@ left join parts p on p.delivery = c.delivery and p.n = c.part
 left join groupme_callbacks g on g.group_id = o.group_id and g.line_id = o.line_id
 order by i.n";
 
+/// Which of these fingerprints are of private text, whatever became of it.
+const PRIVATE: &str = "
+select distinct p.fingerprint from parts p where p.fingerprint = any($1::bytea[]) and p.text_sealed is not null";
+
 /// Whoever else has the row now, or has made it due anew, keeps it.
 const DONE: &str = "
 delete from record_outbox o using unnest($1::bigint[], $2::timestamptz[]) h(id, due)
@@ -106,6 +111,7 @@ pub(super) const STATEMENTS: &[Statement] = &[
     ("switch_publishing", SWITCH),
     ("lease_outbox", LEASE),
     ("read_outbox", READ),
+    ("private_lines", PRIVATE),
     ("outbox_done", DONE),
     ("outbox_put_off", PUT_OFF),
     ("outbox_put_back", PUT_BACK),
@@ -141,6 +147,14 @@ impl Store {
             }
         }
         Ok(subjects)
+    }
+
+    /// Which of these fingerprints are of text that only a room may read.
+    pub async fn private_lines(&self, fingerprints: &[Vec<u8>]) -> Result<HashSet<Vec<u8>>, StoreError> {
+        if fingerprints.is_empty() {
+            return Ok(HashSet::new());
+        }
+        self.rows(PRIVATE, &[&fingerprints]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
     /// Deletes rows that were published, or are about nothing any more.

@@ -39,10 +39,13 @@ where (r.channel, r.group_id, r.pace, r.burst, r.confirm, r.readable, r.on_unkno
    is distinct from (excluded.channel, excluded.group_id, excluded.pace, excluded.burst, excluded.confirm,
                      excluded.readable, excluded.on_unknown, excluded.fingerprint)";
 
-/// Its bot is gone: what was posted now would be refused.
+/// Its bot is gone: what was posted now would be refused. Not for a line that was heard before somebody opened the room:
+/// it may come again.
 const PAUSE_GROUP: &str = "
-update rooms set state = 'paused', state_reason = $2, state_since = clock_timestamp()
-where group_id = $1 and state = 'open' returning name";
+update rooms r set state = 'paused', state_reason = $2, state_since = clock_timestamp()
+from groupme_callbacks l
+where r.group_id = $1 and r.state = 'open' and l.group_id = $1 and l.line_id = $3 and l.received_at > r.state_since
+returning r.name";
 
 const RESUME: &str = "
 update rooms set state = 'open', state_reason = null, state_since = clock_timestamp()
@@ -93,9 +96,9 @@ impl Store {
             .map(drop)
     }
 
-    /// Pauses the rooms of a group: their names.
-    pub async fn pause_group(&self, group: &str, reason: &str) -> Result<Vec<String>, StoreError> {
-        let rows = self.rows(PAUSE_GROUP, &[&group, &reason]).await?;
+    /// Pauses the rooms of a group because of a line that was heard there: their names.
+    pub async fn pause_group(&self, group: &str, reason: &str, line: &str) -> Result<Vec<String>, StoreError> {
+        let rows = self.rows(PAUSE_GROUP, &[&group, &reason, &line]).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 

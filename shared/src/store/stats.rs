@@ -8,10 +8,11 @@ use super::Statement;
 use super::commands::Turn;
 use super::connection::{Store, StoreError};
 
-/// Hours that are over and of which nothing is noted yet, from the latest that is; hours without messages are skipped.
+/// Hours that are over, from the latest that was noted by this; hours without messages are skipped. That an hour is summed
+/// or marked says nothing of those before it: a change may have marked it first.
 const NOTE_HOURS: &str = "
 with recursive over as materialized (select clock_timestamp() - interval '75 min' as hour),
-known as materialized (select greatest((select max(hour) from stats_hours), (select max(hour) from stats_due)) as hour),
+known as materialized (select (select hour from stats_noted) as hour),
 next as (
   select 1 as n, (select date_bin('1 hour', m.accepted_at, 'epoch') from messages m
                   where m.accepted_at >= (select coalesce(known.hour + interval '1 hour', '-infinity') from known)
@@ -19,8 +20,11 @@ next as (
   union all
   select n + 1, (select date_bin('1 hour', m.accepted_at, 'epoch') from messages m
                  where m.accepted_at >= next.hour + interval '1 hour' order by m.accepted_at limit 1)
-  from next, over where n < 1000 and next.hour <= over.hour)
-insert into stats_due (hour) select next.hour from next, over where next.hour <= over.hour";
+  from next, over where n < 1000 and next.hour <= over.hour),
+noted as (
+  insert into stats_due (hour) select next.hour from next, over where next.hour <= over.hour returning hour)
+insert into stats_noted as s (hour) select max(hour) from noted having max(hour) is not null
+on conflict (one) do update set hour = greatest(s.hour, excluded.hour)";
 
 /// One at a time: of two that sum the same hour, the one that saw less must not have the last word.
 const LOCK_SUMS: &str = "select pg_try_advisory_xact_lock(9, 0)";

@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use super::Statement;
-use super::commands::Turn;
 use super::connection::{Store, StoreError};
 
+/// Not what a mute holds: it grows old when it is let go.
 const EXPIRE: &str = "
-with x as (select id from deliveries where state in ('queued', 'scheduled', 'held') and expires_at <= (select clock_timestamp())
+with x as (select id from deliveries where state in ('queued', 'scheduled') and expires_at <= (select clock_timestamp())
            order by expires_at limit 1000 for no key update skip locked)
 update deliveries d set state = 'expired', cause = 'too old' from x where d.id = x.id";
 
@@ -20,11 +20,10 @@ with x as (select id from deliveries where state = 'queued' and deliver_by <= (s
            order by deliver_by limit 1000 for no key update skip locked)
 update deliveries d set state = 'withdrawn', cause = 'its producer has taken over' from x where d.id = x.id";
 
-/// `qseq` is drawn anew: a delivery that enters the queue is new in order, and cannot split one that is being posted. What
-/// is due at once, as at the end of a mute, enters in its old order.
+/// `qseq` is drawn anew: a delivery that enters the queue is new in order, and cannot split one that is being posted.
 const PROMOTE: &str = "
 with x as materialized (
-  select id, due_at, qseq from deliveries where state in ('scheduled', 'held') and due_at <= (select clock_timestamp())
+  select id, due_at, qseq from deliveries where state = 'scheduled' and due_at <= (select clock_timestamp())
   order by due_at, qseq limit 1000 for no key update skip locked),
 n as materialized (
   select id, nextval('queue_seq') as qseq from (select id from x order by due_at, x.qseq offset 0) o)
@@ -80,36 +79,6 @@ where d.state = 'expired' and d.prio = 2 and not d.told order by d.id limit 100"
 
 const TOLD: &str = "update deliveries set told = true where id = $1";
 
-/// Not of a sender who is banned, nor of one who was erased: nothing is left to post. One that ended before its pictures were brought has them brought now; whoever still brings them for it is not heard.
-const REPLAY: &str = "
-with d0 as materialized (
-  select d.id from deliveries d
-  where d.uid = $1 and d.state in ('failed', 'expired', 'withdrawn', 'unconfirmed')
-    and not exists (
-      select 1 from bans b where b.sender_hash = (select m.sender_hash from messages m where m.uid = $1)
-        and b.lifted_at is null and (b.until is null or b.until > clock_timestamp()))
-    and exists (
-      select 1 from messages m where m.uid = $1 and (m.sender_hash is null or m.sender_sealed is not null))
-  order by d.id for no key update),
-old as materialized (
-  select p.delivery, p.n from parts p join d0 on p.delivery = d0.id
-  where p.state in ('failed', 'unconfirmed') for no key update of p),
-p as (
-  update parts p set state = 'waiting', failures = 0 from old
-  where p.delivery = old.delivery and p.n = old.n returning p.delivery)
-update deliveries d set state = 'queued', cause = 'replay', qseq = nextval('queue_seq'), begun = false, unsure = 0,
-  set_asides = 0, deliver_by = null, told = false, alarm = null, media_until = null, media_mark = null, media_tries = 0,
-  media_since = clock_timestamp(),
-  expires_at = clock_timestamp() + d.age
-from d0 where d.id = d0.id and (select count(*) from p) >= 0 returning d.id";
-
-/// Room by room, as the index has it.
-const FAILED: &str = "
-select f.uid from rooms r cross join lateral (
-  select d.uid, d.qseq from deliveries d
-  where d.room = r.name and d.state in ('failed', 'unconfirmed') and d.state = 'failed' order by d.id limit 10000) f
-group by f.uid order by min(f.qseq)";
-
 pub(super) const STATEMENTS: &[Statement] = &[
     ("expire", EXPIRE),
     ("withdraw", WITHDRAW),
@@ -118,8 +87,6 @@ pub(super) const STATEMENTS: &[Statement] = &[
     ("settle_strays", SETTLE_STRAYS),
     ("untold", UNTOLD),
     ("told", TOLD),
-    ("replay", REPLAY),
-    ("failed", FAILED),
 ];
 
 /// A delivery that expired unseen though it was urgent.
@@ -144,6 +111,7 @@ impl Store {
         for statement in [EXPIRE, WITHDRAW, PROMOTE] {
             self.rows(statement, &[]).await?;
         }
+        self.sweep_mutes().await?;
         self.rows(UNCONFIRMED, &[&unconfirmed_after.as_secs_f64()]).await?;
         self.rows(SETTLE_STRAYS, &[]).await?;
         Ok(())
@@ -169,31 +137,5 @@ impl Store {
     /// Notes that the room has been told.
     pub async fn told(&self, delivery: i64) -> Result<(), StoreError> {
         self.rows(TOLD, &[&delivery]).await.map(drop)
-    }
-
-    /// Sends again what failed, expired, was withdrawn or is unconfirmed, as new in order and with its age anew; what
-    /// was seen in the room is not posted again, and a part still in the air is judged when its time is over, not
-    /// before (`blocked_until` stays). Locks deliveries, then parts. Returns how many deliveries.
-    pub async fn replay(&self, uid: &str) -> Result<u64, StoreError> {
-        let rows = self.rows(REPLAY, &[&uid]).await?;
-        Ok(rows.len() as u64)
-    }
-
-    /// The messages that failed in some room, in their old order; of each room the first ten thousand.
-    pub async fn failed(&self) -> Result<Vec<String>, StoreError> {
-        let rows = self.rows(FAILED, &[]).await?;
-        rows.iter().map(|row| Ok(row.try_get("uid")?)).collect()
-    }
-}
-
-impl Turn {
-    /// As [`Store::replay`], within this turn.
-    pub async fn replay(&self, uid: &str) -> Result<u64, StoreError> {
-        Ok(self.rows(REPLAY, &[&uid]).await?.len() as u64)
-    }
-
-    /// As [`Store::failed`], within this turn.
-    pub async fn failed(&self) -> Result<Vec<String>, StoreError> {
-        self.rows(FAILED, &[]).await?.iter().map(|row| Ok(row.try_get("uid")?)).collect()
     }
 }

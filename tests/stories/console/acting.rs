@@ -133,6 +133,13 @@ async fn the_dashboard_is_cleared_and_who_may_publishes_with_a_confirm() {
     assert_eq!(cleared["type"], "dashboard.clear");
     assert_eq!(station.typed(ADA, "!publish studio.lamp \"on air\"").await, "Ada published to studio.lamp.");
     assert_eq!(vhost.next("studio").await.body, b"on air");
+    // As it was typed, with its blanks and marks; and what begins with a bracket is a text if it is no list.
+    for text in ["Say \"hi\"  now", "[on air] since noon"] {
+        let answer = station.typed(ADA, &format!("!publish studio.lamp {text}")).await;
+        assert_eq!(answer, "Ada published to studio.lamp.");
+        let published = vhost.next("studio").await;
+        assert_eq!(String::from_utf8(published.body).unwrap(), text);
+    }
     let json = "{\"lamp\":  \"on\", \"n\": [1, 2]}";
     assert_eq!(station.typed(ADA, &format!("!publish studio.lamp {json}")).await, "Ada published to studio.lamp.");
     assert_eq!(vhost.next("studio").await.body, json.as_bytes());

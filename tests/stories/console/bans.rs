@@ -1,9 +1,11 @@
 //! Bans: they hold from the moment they are answered, withdraw what waits, end by themselves, and keep no number in plain.
+use groupme_sim::{Fault, What};
 use talkback::relay::dispatch::Budget;
 use uuid::Uuid;
 
 use super::{ADA, BO, proving, text_from, with};
 use crate::answers::asking;
+use crate::front_end::FrontEnd;
 use crate::station::{PATIENCE, Setup, Station, dressed};
 use crate::vhost::Vhost;
 
@@ -104,31 +106,41 @@ async fn a_ban_during_a_backlog_withdraws_what_waits_and_its_producers_need_not_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_people_who_ban_at_once_make_one_ban_and_no_message_slips_past_it() {
+async fn what_a_rate_limit_put_back_is_withdrawn_by_a_ban() {
     let mut station = Station::with(with("")).await;
-    let first = uid();
-    station.take_in(&[text_from(NUMBER, &first, "first")]).await;
+    let theirs = uid();
+    let limit = What::Status { code: 429, retry_after: None, shown: false };
+    station.sim.fault(Fault { containing: Some("limited".to_owned()), ..Fault::always(limit) });
+    station.consume(&[text_from(NUMBER, &theirs, "limited")]).await;
+    let waits = "select d.state || ' ' || d.begun || ' ' || d.sent from deliveries d join messages m using (uid)
+                 where m.door = 'rabbitmq'";
+    station.until(waits, &["queued true 0"]).await;
+    station.done(ADA, &format!("!ban {theirs}")).await;
+    assert_eq!(station.column(waits).await, ["withdrawn true 0"]);
+    station.sim.clear_faults();
     station.start_dispatcher();
-    let command = format!("!ban {first}");
-    let texts: Vec<_> = (0..12).map(|n| text_from(NUMBER, &uid(), &format!("racing {n}"))).collect();
-    let racing = async {
-        for text in &texts {
-            station.take_in(std::slice::from_ref(text)).await;
-        }
-    };
-    let (one, other, ()) = tokio::join!(station.typed(ADA, &command), station.typed(BO, &command), racing);
-    station.until("select count(*)::text from bans", &["1"]).await;
-    let outcomes = station.outcomes().await;
-    assert_eq!(outcomes, ["ban done", "ban done"], "{one} {other}");
-    let texts = station.said().into_iter().filter(|text| text.contains("(ban 1)")).collect::<Vec<_>>();
-    assert_eq!(texts.iter().filter(|text| text.contains("was banned already")).count(), 1, "{texts:?}");
-    // Whatever was accepted before is posted or withdrawn; behind the ban nothing waits.
-    let waits = "select count(*)::text from deliveries d join messages m using (uid), bans b
-                 where m.sender_hash = b.sender_hash and d.state in ('queued', 'scheduled', 'held') and not d.begun";
-    assert_eq!(station.column(waits).await, ["0"]);
-    let slipped = "select count(*)::text from messages m, bans b
-                   where m.sender_hash = b.sender_hash and m.verdict = 'accepted' and m.accepted_at > b.banned_at + interval '1 s'";
-    assert_eq!(station.column(slipped).await, ["0"]);
+    let told = "Ada banned +1XXXXX53250 until it is lifted (ban 1). Withdrawn: 1 queued delivery.";
+    station.sim.wait_for(|lines| lines.iter().any(|line| line.text.as_deref() == Some(told)), PATIENCE).await.unwrap();
+    station.until("select count(*)::text from deliveries where state in ('queued', 'sending')", &["0"]).await;
+    assert!(!station.texts().iter().any(|text| text.contains("limited")), "{:?}", station.texts());
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_set_aside_is_withdrawn_by_a_ban() {
+    let lanes = "set_aside_delays = [\"5m\", \"5m\", \"5m\"]".to_owned();
+    let mut station = Station::with(Setup { lanes, ..with("") }).await;
+    station.start_dispatcher();
+    let theirs = uid();
+    let failing = What::Status { code: 500, retry_after: None, shown: false };
+    station.sim.fault(Fault { containing: Some("poison".to_owned()), ..Fault::always(failing) });
+    station.consume(&[text_from(NUMBER, &theirs, "poison"), text_from(OTHER, &uid(), "of another")]).await;
+    let state = "select d.state || ' ' || d.begun from deliveries d where d.uid in
+                 (select uid from messages where body = 'poison')";
+    station.until(state, &["scheduled true"]).await;
+    let answer = station.typed(ADA, &format!("!ban {theirs}")).await;
+    assert!(answer.ends_with(" Withdrawn: 1 queued delivery."), "{answer}");
+    assert_eq!(station.column(state).await, ["withdrawn true"]);
     station.end().await;
 }
 
@@ -165,10 +177,14 @@ async fn an_ambiguous_uid_means_the_most_recent_message_and_one_without_a_sender
     assert_eq!(answer, "Ada banned +1XXXXX50001 until it is lifted (ban 2).");
     let body = serde_json::json!({ "body": "of a machine", "wbor_message_id": "0f0f0f0f-0000-4000-8000-000000000003" });
     station.consume(&[Station::message("source.standard", &body)]).await;
+    // What only begins as a term does is a reason.
+    station.typed(ADA, "!unban 2").await;
+    station.typed(ADA, &format!("!ban {older} for spamming")).await;
+    assert_eq!(station.typed(ADA, "!bans").await, "3 +1XXXXX50001, by Ada: for spamming\n1 +1XXXXX53250, by Ada");
     let answer = station.typed(ADA, "!ban 0f0f0f0f").await;
     assert_eq!(answer, "That message has no sender: it came from source.standard, which cannot be banned.");
     assert_eq!(station.typed(ADA, "!ban 99999999").await, "I know no message with that uid.");
-    for wrong in ["!ban", "!ban abcd1234 for", "!ban abcd1234 for ever", "!unban", "!bans x"] {
+    for wrong in ["!ban", "!ban abcd1234 for", "!ban abcd1234 for 7", "!unban", "!bans x"] {
         assert!(station.typed(ADA, wrong).await.starts_with("Usage: !"), "{wrong}");
     }
     station.end().await;
@@ -186,11 +202,72 @@ async fn who_learns_the_callbacks_address_can_ban_nobody() {
         "text": format!("!ban {first}"), "user_id": "7",
     });
     assert_eq!(station.call(&forged).await, 200);
+    // It is looked for again: GroupMe may show a line late.
+    let looks = "select (count(*) > 1)::text from api_calls where operation = 'read' and request->>'line' = 'forged-1'";
+    station.until(looks, &["true"]).await;
+    station.db().await.batch_execute("update commands set at = at - interval '10 s'").await.unwrap();
     station.until("select outcome from commands", &["unproved"]).await;
     assert_eq!(station.column("select count(*)::text from bans").await, ["0"]);
+    let told = "!ban was asked for by a line that GroupMe does not have: it is not done.";
+    station.sim.wait_for(|lines| lines.iter().any(|line| line.text.as_deref() == Some(told)), PATIENCE).await.unwrap();
     // The same, said by a member, is there.
     assert!(station.typed(ADA, &format!("!ban {first}")).await.starts_with("Ada banned"));
-    let reads = "select count(*)::text from api_calls where operation = 'read' and request->>'line' is not null";
-    assert_eq!(station.column(reads).await, ["2"]);
+    let read = "select distinct outcome from api_calls where operation = 'read' and request->>'line' <> 'forged-1'";
+    assert_eq!(station.column(read).await, ["ok"]);
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_erased_is_banned_by_an_old_uid_as_anybody() {
+    let mut station = Station::with(with("")).await;
+    station.start_dispatcher();
+    let first = uid();
+    station.consume(&[text_from(NUMBER, &first, "first")]).await;
+    station.until("select state from deliveries", &["confirmed"]).await;
+    station.relay("operator").erase(NUMBER).await.unwrap();
+    let answer = station.typed(ADA, &format!("!ban {first}")).await;
+    assert_eq!(answer, "Ada banned somebody who was erased until it is lifted (ban 1).");
+    station.consume(&[text_from(NUMBER, &uid(), "second")]).await;
+    assert_eq!(station.column(VERDICTS).await, ["accepted", "banned"]);
+    assert_eq!(station.typed(BO, "!bans").await, "1 somebody who was erased, by Ada");
+    assert_eq!(station.typed(BO, &format!("!unban {first}")).await, "Bo lifted ban 1 of somebody who was erased.");
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_front_end_is_told_that_the_text_of_somebody_banned_needs_no_more() {
+    let front_end = FrontEnd::answering(&[200]).await;
+    let mut station = Station::with(Setup { vars: vec![("ACK_URL", front_end.url())], ..with("") }).await;
+    station.start_dispatcher();
+    let (first, second) = (uid(), uid());
+    station.consume(&[text_from(NUMBER, &first, "first")]).await;
+    station.typed(ADA, &format!("!ban {first}")).await;
+    station.consume(&[text_from(NUMBER, &second, "second")]).await;
+    station
+        .until(
+            "select distinct outcome from api_calls where operation = 'ack' and uid in
+                   (select uid from messages where verdict = 'banned')",
+            &["ok"],
+        )
+        .await;
+    assert!(front_end.heard().iter().any(|ack| ack.to_string().contains(&second)), "{:?}", front_end.heard());
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_comes_twice_bans_once_and_is_answered_once() {
+    let mut station = Station::with(with("")).await;
+    station.start_dispatcher();
+    let first = uid();
+    station.consume(&[text_from(NUMBER, &first, "first")]).await;
+    let line = super::hostile::line("twice", &format!("!ban {first} for 7d"), 0);
+    for _ in 0..2 {
+        assert_eq!(station.call(&line).await, 200);
+    }
+    station.until("select state || ' ' || outcome from commands", &["told done"]).await;
+    assert_eq!(station.call(&line).await, 200);
+    station.until("select distinct state from deliveries", &["confirmed"]).await;
+    assert_eq!(station.texts().iter().filter(|text| text.contains("ban 1")).count(), 1, "{:?}", station.texts());
+    assert_eq!(station.column("select count(*)::text from bans").await, ["1"]);
     station.end().await;
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{ADA, BO, proving, with};
 use crate::station::{GROUP, Station};
 
-fn line(id: &str, text: &str, age: i64) -> Value {
+pub fn line(id: &str, text: &str, age: i64) -> Value {
     json!({
         "attachments": [], "created_at": jiff::Timestamp::now().as_second() - age, "group_id": GROUP, "id": id,
         "name": "Ada", "sender_id": "7", "sender_type": "user", "system": false, "text": text, "user_id": "7",
@@ -38,11 +38,27 @@ async fn a_hostile_line_is_answered_and_harms_nothing() {
     }
     station.until("select count(*)::text from commands where state = 'told'", &[&hostile.len().to_string()]).await;
     station.until("select distinct state from deliveries", &["confirmed"]).await;
+    // One that is about a message that there is: what was typed with it stays a reason.
+    let theirs = uuid::Uuid::new_v4().to_string();
+    station.take_in(&[super::text_from("+12075553250", &theirs, "a text")]).await;
+    let reason = "'; drop table bans; -- \u{202e}\u{1}\u{0} \"nested “quotes\" 🎉 $1 %s \n\n(ban 9)";
+    assert_eq!(station.call(&line("reason", &format!("!ban {theirs} for 7d {reason}{long}"), 0)).await, 200);
+    station.until("select outcome from commands where line_id = 'reason'", &["done"]).await;
+    station.until("select distinct state from deliveries where state <> 'withdrawn'", &["confirmed"]).await;
+    let listed = station.typed(BO, "!bans").await;
+    let shown = listed.strip_prefix("1 +1XXXXX53250 until ").unwrap_or_else(|| panic!("{listed}"));
+    assert!(shown.contains(", by Ada: '; drop table bans; -- ") && shown.contains("🎉 $1 %s (ban 9)"), "{listed}");
+    assert!(listed.lines().count() == 1 && listed.chars().count() < 150 && !listed.contains('\u{1}'), "{listed}");
+    assert_eq!(station.typed(BO, "!unban 1").await, "Bo lifted ban 1 of +1XXXXX53250.");
+    let count = "select count(*)::text from commands where state = 'told'";
+    station.until(count, &[&(hostile.len() + 3).to_string()]).await;
+    station.until("select distinct state from deliveries where state <> 'withdrawn'", &["confirmed"]).await;
     // One short post each.
     let posts = "select count(*)::text || ' ' || max(n) from parts";
-    assert_eq!(station.column(posts).await, [format!("{} 1", hostile.len())]);
-    assert!(station.texts().iter().all(|text| text.chars().count() <= 900));
-    assert_eq!(station.column("select count(*)::text from bans").await, ["0"]);
+    assert_eq!(station.column(posts).await, [format!("{} 1", hostile.len() + 4)]);
+    let answers = station.sim.lines(GROUP).into_iter().filter(|line| line.sender_type == groupme_sim::SenderType::Bot);
+    assert!(answers.into_iter().all(|line| line.text.is_none_or(|text| text.chars().count() <= 900)));
+    assert_eq!(station.column("select count(*)::text from bans").await, ["1"]);
     assert_eq!(station.typed(ADA, "!ping").await, "pong");
     station.end().await;
 }
@@ -82,6 +98,7 @@ async fn what_a_function_did_not_finish_the_dispatcher_does() {
     for id in ["before", "between"] {
         assert_eq!(station.call(&line(id, "!ping", 0)).await, 200);
     }
+    station.until("select distinct state from deliveries", &["confirmed"]).await;
     let db = station.db().await;
     let died = "delete from parts; delete from deliveries; delete from messages;
         update commands set at = at - interval '3 s';

@@ -29,15 +29,15 @@ async fn the_front_ends_bans_hold_and_are_lifted_each_once_whatever_the_routes_s
     station.consume(&[text(5)]).await;
     station.consume(&[unban]).await;
     let verdicts = "select verdict from messages where source = 'source.twilio.sms.incoming' order by accepted_at";
-    // What came in one batch with it was accepted before, and is withdrawn if it still waits.
     let found = station.column(verdicts).await;
-    assert_eq!(found[1], "banned");
-    assert_eq!(found[3..], ["accepted", "accepted"]);
+    assert_eq!(found, ["banned", "banned", "accepted", "accepted", "accepted"]);
     let commands = "select command || ' ' || outcome from commands order by at";
     assert_eq!(station.column(commands).await, ["ban done", "unban done"]);
     let stored =
         "select source || ' ' || verdict || (body is null)::text from messages where source ~ 'ban$' order by 1";
     assert_eq!(station.column(stored).await, ["source.twilio.ban blockedtrue", "source.twilio.unban blockedtrue"]);
+    station.until("select distinct state from deliveries", &["confirmed"]).await;
+    assert_eq!(station.said(), ["text 3", "text 4", "text 5"]);
     // A ban of the front end is one like any other.
     station.consume(&[told("source.twilio.ban", "ban_number", NUMBER, &uids[2])]).await;
     let listed = station.typed(ADA, "!bans").await;
@@ -51,6 +51,18 @@ async fn the_front_ends_bans_hold_and_are_lifted_each_once_whatever_the_routes_s
         station.column(rejected).await,
         ["bad_field `ban_number` must be a number in E.164, such as +12075550123"]
     );
+    station.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_taken_for_its_uid_tells_nothing() {
+    let station = Station::with(with("")).await;
+    let uid = Uuid::new_v4().to_string();
+    let first = json!({ "body": "of a machine", "wbor_message_id": uid });
+    station.take_in(&[Station::message("source.standard", &first)]).await;
+    station.take_in(&[told("source.twilio.ban", "ban_number", NUMBER, &uid)]).await;
+    assert_eq!(station.column("select reason from rejected").await, ["uid_reused"]);
+    assert_eq!(station.column("select (select count(*) from commands) || ' ' || count(*) from bans").await, ["0 0"]);
     station.end().await;
 }
 
