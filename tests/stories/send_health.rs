@@ -34,12 +34,15 @@ async fn with_a_key_health_tells_how_everything_is() {
     .unwrap();
     assert_eq!(send_as(&station.relay("send"), KEY, &json!({ "body": "hello" })).await.body["state"], "queued");
     let answer = health(&station, Some(KEY)).await;
+    let newest: i32 =
+        station.column("select max(version)::text from refinery_schema_history").await[0].parse().unwrap();
     assert_eq!((answer.status, &answer.body["status"]), (200, &json!("ok")));
     assert_eq!(
         (&answer.body["database"], &answer.body["broker"]),
-        (&json!({ "status": "ok" }), &json!({ "status": "not configured" }))
+        (&json!({ "status": "ok", "migration": newest, "wanted": newest }), &json!({ "status": "not configured" }))
     );
     let room = &answer.body["rooms"][0];
+    assert!(room.as_object().unwrap().contains_key("last_callback_s"), "{room}");
     assert_eq!((&room["room"], &room["state"], &room["queued"]), (&json!("staff"), &json!("open"), &json!(1)));
     assert_eq!((&room["reason"], &room["trouble"]), (&json!("HTTP 429"), &json!(0)));
     assert!(room["oldest_s"].as_f64().unwrap() >= 0.0);

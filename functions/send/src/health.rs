@@ -55,7 +55,12 @@ pub(crate) enum Status {
 #[serde(tag = "status", rename_all = "lowercase")]
 pub(crate) enum Database {
     /// It can be written.
-    Ok,
+    Ok {
+        /// The number of the last migration that it has; null where that could not be read.
+        migration: Option<i32>,
+        /// The number of the last that this version has: where it is greater, `migrate` is due.
+        wanted: Option<i32>,
+    },
     /// It cannot.
     Unavailable {
         /// Why.
@@ -118,6 +123,8 @@ pub(crate) struct RoomHealth {
     /// Nothing is posted before this time.
     #[cfg_attr(test, schemars(schema_with = "crate::openapi::schemas::optional_moment"))]
     paused_until: Option<String>,
+    /// Seconds since the last callback about a line in its group; null if none ever came.
+    last_callback_s: Option<f64>,
     /// Deliveries that failed, were never seen in the room, or were left to a producer that did not tell that it posted
     /// them; counted up to 1,001.
     trouble: i64,
@@ -176,13 +183,19 @@ pub(crate) async fn health(relay: &Relay, request: &Request) -> Response<Body> {
         if ok { (StatusCode::OK, Status::Ok) } else { (StatusCode::SERVICE_UNAVAILABLE, Status::Unavailable) };
     let mut told = Health { status, database: None, broker, rooms: None, functions: None };
     if known {
+        let mut version = None;
         if database.is_ok() {
-            let (rooms, functions) = tokio::join!(rooms(relay), functions(relay));
+            let read = within(relay.store.version());
+            let (rooms, functions, read) = tokio::join!(rooms(relay), functions(relay), read);
             told.rooms = Some(rooms);
             told.functions = Some(functions);
+            version = read.ok();
         }
         told.database = Some(match database {
-            Ok(()) => Database::Ok,
+            Ok(()) => Database::Ok {
+                migration: version.as_ref().and_then(|version| version.applied),
+                wanted: version.as_ref().map(|version| version.known),
+            },
             Err(reason) => Database::Unavailable { reason },
         });
     }
@@ -238,6 +251,7 @@ fn room(room: RoomState) -> RoomHealth {
         queued: room.queued,
         oldest_s: room.oldest_s.map(tenths),
         paused_until: room.paused_until.map(|until| until.to_string()),
+        last_callback_s: room.heard_s.map(tenths),
         trouble: room.trouble,
     }
 }

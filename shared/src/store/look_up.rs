@@ -49,7 +49,8 @@ order by m.accepted_at desc";
 const ROOM_STATES: &str = "
 select r.name, r.state, coalesce(r.state_reason, case when l.paused_until > clock_timestamp()
        then l.pause_cause end) as reason, q.queued, q.oldest_s, t.trouble,
-       case when l.paused_until > clock_timestamp() then l.paused_until end as paused_until
+       case when l.paused_until > clock_timestamp() then l.paused_until end as paused_until,
+       extract(epoch from clock_timestamp() - r.heard_at)::float8 as heard_s
 from rooms r join lanes l on l.room = r.name
 cross join lateral (
   select count(*) as queued,
@@ -86,6 +87,8 @@ pub struct RoomState {
     pub oldest_s: Option<f64>,
     /// Paused until then.
     pub paused_until: Option<Timestamp>,
+    /// Since the last callback about a line in its group, seconds.
+    pub heard_s: Option<f64>,
     /// Deliveries unconfirmed or failed, or left to a producer that told nothing, counted up to 1,001.
     pub trouble: i64,
 }
@@ -135,6 +138,7 @@ impl Store {
                     queued: r.try_get("queued")?,
                     oldest_s: r.try_get("oldest_s")?,
                     paused_until: r.try_get("paused_until")?,
+                    heard_s: r.try_get("heard_s")?,
                     trouble: r.try_get("trouble")?,
                 })
             })

@@ -90,13 +90,16 @@ async fn the_doctor_finds_each_thing_that_is_not_well_and_nothing_where_all_is()
 async fn the_doctor_looks_at_what_is_deployed_from_outside() {
     let host = Host::open("doctor-outside", "5ms").await;
     let (url, none) = (host.url.clone(), BTreeMap::new());
+    host.sim.say(&group(0), "4711", "Grace", "Good morning").await;
     let key = BTreeMap::from([("TALKBACK_KEY".to_owned(), KEY.to_owned())]);
     let all = async || {
         let (well, said) = doctor(&key, &["--url", &url]).await;
         (well && said.contains("ok   dispatcher")).then_some(said)
     };
     let said = eventually("a host that is well", all).await;
-    for line in ["ok   health", "ok   database", "ok   broker", "ok   room", "ok   callback", "?    groupme"] {
+    for line in
+        ["ok   health", "ok   database", "ok   broker", "ok   room", "ok   callback ", "ok   callbacks", "?    groupme"]
+    {
         assert!(said.contains(line), "{line}: {said}");
     }
     let (well, said) = doctor(&none, &["--url", &url]).await;

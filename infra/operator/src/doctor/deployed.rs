@@ -96,6 +96,10 @@ fn inside(health: &Value, asked: bool, report: &mut Report) {
         report.note(
             part,
             match of["status"].as_str().or(of.as_str()) {
+                Some("ok") if of["migration"].as_i64() < of["wanted"].as_i64() => Ill(
+                    format!("migrated to V{} where this version has V{}", of["migration"], of["wanted"]),
+                    "migrate: invoke the function `migrate`, or run `talkback-host migrate`".to_owned(),
+                ),
                 Some("ok") if of["dead"].as_u64().is_some_and(|dead| dead > 0) => Ill(
                     format!("{} dead letters", of["dead"]),
                     "the dispatcher tries each again and keeps what fails in the table `rejected`: see its log"
@@ -109,6 +113,7 @@ fn inside(health: &Value, asked: bool, report: &mut Report) {
     }
     for room in health["rooms"].as_array().into_iter().flatten() {
         let name = room["room"].as_str().unwrap_or_default();
+        report.note("callbacks", heard(name, room["last_callback_s"].as_f64()));
         let (waits, oldest) =
             (room["queued"].as_i64().unwrap_or_default(), room["oldest_s"].as_f64().unwrap_or_default());
         report.note(
@@ -127,6 +132,16 @@ fn inside(health: &Value, asked: bool, report: &mut Report) {
         );
     }
     report.note("dispatcher", ran(health["functions"]["dispatcher"]["last_ran_s"].as_f64()));
+}
+
+pub(super) fn heard(room: &str, callback: Option<f64>) -> Finding {
+    match callback {
+        Some(ago) => Well(format!("{room}: the last came {} ago", age(ago))),
+        None => Ill(
+            format!("{room}: none ever came"),
+            "set the bot's callback URL (dev.groupme.com/bots) and say something in the room".to_owned(),
+        ),
+    }
 }
 
 fn ran(last: Option<f64>) -> Finding {

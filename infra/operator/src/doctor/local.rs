@@ -9,6 +9,7 @@ use talkback::store::gauges::Gauges;
 use tokio::time::timeout;
 
 use super::Finding::{Ill, Unknown, Well};
+use super::deployed::heard;
 use super::{Finding, Report, age, clock, groupme};
 
 /// How long anything may take.
@@ -171,16 +172,6 @@ fn tell(gauges: &Gauges, report: &mut Report) {
     for function in ["dispatcher", "rabbitmq-consumer"] {
         let last = gauges.functions.iter().find(|(name, _)| name == function).map(|(_, age)| *age);
         report.note(function, ran(function, last));
-    }
-}
-
-fn heard(room: &str, callback: Option<f64>) -> Finding {
-    match callback {
-        Some(ago) => Well(format!("{room}: the last came {} ago", age(ago))),
-        None => Ill(
-            format!("{room}: none ever came"),
-            "set the bot's callback URL (dev.groupme.com/bots) and say something in the room".to_owned(),
-        ),
     }
 }
 
