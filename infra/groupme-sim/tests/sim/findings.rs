@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     pictures::{PNG, upload},
-    station::{BOT, GROUP, OTHER, SOON, client, post_json, post_text, started},
+    station::{BOT, GROUP, OTHER, SOON, TOKEN, client, post_json, post_text, started},
 };
 
 /// What was found, without its words.
@@ -132,7 +132,7 @@ async fn what_groupme_would_not_take_is_found_and_what_a_browser_looks_for_is_no
     post_text(&sim, "").await;
     post_json(&sim, &json!({"bot_id": "nobody", "text": "x"})).await;
     let base = sim.image_url();
-    for path in ["/v3/groups/4711/messages", "/v3/groups/4711/messages?token=wrong", "/v3/bots", "/.well-known/x.json"]
+    for path in ["/v3/groups/4711/messages", "/v3/groups/4711/messages?token=wrong", "/v3/users", "/.well-known/x.json"]
     {
         client().get(format!("{base}{path}")).send().await.unwrap();
     }
@@ -144,11 +144,24 @@ async fn what_groupme_would_not_take_is_found_and_what_a_browser_looks_for_is_no
             "POST /v3/bots/post: unknown bot_id",
             "GET /v3/groups/:id/messages: no token",
             "GET /v3/groups/:id/messages: not the member's token",
-            "GET /v3/bots: no such path",
+            "GET /v3/users: no such path",
         ]
     );
     assert_eq!(sim.findings()[0].group_id.as_deref(), Some(GROUP));
     assert_eq!(sim.complaints().len(), 5, "a wrong token is no complaint, an unknown path is");
+}
+
+#[tokio::test]
+async fn the_bots_are_listed_for_their_owner_alone() {
+    let sim = started().await;
+    let ask = |token: &str| client().get(format!("{}/bots", sim.api_url())).header("X-Access-Token", token).send();
+    assert_eq!(ask("nobodys").await.unwrap().status(), 401);
+    let answer = ask(TOKEN).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let told: Value = answer.json().await.unwrap();
+    let bot = &told["response"][0];
+    assert_eq!((&bot["bot_id"], &bot["group_id"]), (&json!(BOT), &json!(GROUP)));
+    assert!(bot.as_object().unwrap().contains_key("callback_url"), "{bot}");
 }
 
 #[tokio::test]
