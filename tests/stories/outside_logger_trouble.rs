@@ -115,8 +115,11 @@ async fn an_exchange_that_is_not_there_makes_records_wait_and_rooms_go_on() {
     station.take_in(&[message("posted")]).await;
     station.until("select state from deliveries", &["confirmed"]).await;
     assert_eq!(station.column(WAITING).await, ["2"]);
+    // What comes to an exchange before its queue is bound is nobody's.
+    station.kill_dispatcher().await;
     vhost.exchange("archive").await;
     vhost.queue_of("archive", "shelf").await;
+    station.start_dispatcher();
     assert_eq!(record(&vhost, "shelf").await["type"], "log");
     assert_eq!(record(&vhost, "shelf").await["type"], "callback");
     station.until(WAITING, &["0"]).await;
