@@ -154,9 +154,10 @@ pub(crate) fn environment(bench: &Bench, plan: &Plan<'_>) -> Result<BTreeMap<Str
 
 /// So many rooms of the simulator, each with the source that goes there.
 fn configuration(rooms: usize, pace: &str) -> String {
-    let mut text =
-        "[[exchanges]]\nname = \"source_exchange\"\ntype = \"topic\"\npatterns = [\"source.#\"]\ndeclare = true\n"
-            .to_owned();
+    // What one key may send is not what is measured.
+    let mut text = "[send]\nper_minute = 1000000\nburst = 1000000\n[[exchanges]]\nname = \"source_exchange\"\n\
+                    type = \"topic\"\npatterns = [\"source.#\"]\ndeclare = true\n"
+        .to_owned();
     for n in 0..rooms {
         let (bot, group) = (Bench::bot(n), Bench::group(n));
         text += &format!(
