@@ -145,6 +145,12 @@ pub fn log_filter() -> String {
     environment::vars().remove("RUST_LOG").filter(|filter| !filter.is_empty()).unwrap_or_else(|| "info".to_owned())
 }
 
+/// A send key of the caller's own (`TALKBACK_KEY`), for who asks a relay from outside.
+#[must_use]
+pub fn key() -> Option<SecretString> {
+    environment::vars().remove("TALKBACK_KEY").filter(|key| !key.is_empty()).map(SecretString::from)
+}
+
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Settings")

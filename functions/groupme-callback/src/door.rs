@@ -4,6 +4,7 @@ use lambda_http::{Body, Request, RequestExt as _, Response};
 use secrecy::ExposeSecret as _;
 use talkback::chat::Line;
 use talkback::config::Settings;
+use talkback::telemetry::metrics::REQUESTS_REFUSED;
 
 /// The largest callback that is read.
 const MAX_BODY: usize = 64 * 1024;
@@ -47,6 +48,13 @@ impl Refusal {
             Self::ForeignGroup => 403,
         }
     }
+}
+
+/// The answer to who is refused; counted and logged.
+pub(crate) fn refuse(refusal: Refusal) -> Response<Body> {
+    tracing::warn!(reason = refusal.as_str(), "callback refused");
+    REQUESTS_REFUSED.increment(&["callback"]);
+    answer(refusal.status())
 }
 
 /// The line of a callback; `None` for GET and HEAD with a right token (GroupMe asks whether the address answers).

@@ -8,7 +8,6 @@ use talkback::chat::Heard;
 use talkback::relay::Relay;
 use talkback::relay::dispatch::{Budget, end_of};
 use talkback::store::StoreError;
-use talkback::telemetry::metrics::REQUESTS_REFUSED;
 use tokio::time::timeout;
 
 pub use door::{Refusal, open};
@@ -28,11 +27,9 @@ pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
         Ok(Some(line)) => line,
         Ok(None) => return door::answer(200),
         Err(refusal) => {
-            tracing::warn!(reason = refusal.as_str(), "callback refused");
-            REQUESTS_REFUSED.increment(&["callback"]);
             // Best effort: a refusal needs no database to be one.
             drop(timeout(PATIENCE, relay.store.count_refusal(refusal.as_str())).await);
-            return door::answer(refusal.status());
+            return door::refuse(refusal);
         }
     };
     let heard = timeout(PATIENCE, async {

@@ -1,5 +1,7 @@
 //! Answers in JSON, none to be kept by anything between us and the caller.
-use lambda_http::http::{HeaderValue, StatusCode, header};
+use std::time::Duration;
+
+use lambda_http::http::{HeaderValue, Method, StatusCode, header};
 use lambda_http::{Body, Response};
 use serde::Serialize;
 
@@ -23,5 +25,15 @@ pub(crate) fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The answer as it leaves, without its body where only the head was asked for; logged.
+pub(crate) fn finish(method: &Method, mut response: Response<Body>, took: Duration) -> Response<Body> {
+    if *method == Method::HEAD {
+        *response.body_mut() = Body::Empty;
+    }
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(method = method.as_str(), status = response.status().as_u16(), duration_ms, "answered");
     response
 }

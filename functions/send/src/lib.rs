@@ -1,5 +1,4 @@
-//! The HTTP door: `POST /send`, `GET /messages/{uid}`, `GET /health` (and `GET /`), `GET /stats`,
-//! `POST /v3/bots/post`.
+//! The HTTP door: `POST /send`, `GET /messages/{uid}`, `GET /health` (and `/`), `GET /stats`, `POST /v3/bots/post`.
 //! Verified before parsed, parsed before handled: each step returns a typed value or the problem that is the answer.
 //! Nothing is told to a caller without a key but whether a message sent now would be stored.
 mod answer;
@@ -19,7 +18,7 @@ mod send_request;
 mod stats;
 mod take_in;
 
-use lambda_http::{Body, Request, Response, http::Method};
+use lambda_http::{Body, Request, Response};
 use lambda_runtime::LambdaEvent;
 use path::Path;
 use problem::Problem;
@@ -38,13 +37,8 @@ pub async fn invoke(relay: &Relay, event: LambdaEvent<Value>) -> Value {
 /// Answers one request, whose path has no stage before it.
 pub async fn handle(relay: &Relay, request: Request) -> Response<Body> {
     let started = Instant::now();
-    let mut response = serve(relay, &request).await.unwrap_or_else(|problem| problem.answer_at(request.uri().path()));
-    if request.method() == Method::HEAD {
-        *response.body_mut() = Body::Empty;
-    }
-    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(method = request.method().as_str(), status = response.status().as_u16(), duration_ms, "answered");
-    response
+    let response = serve(relay, &request).await.unwrap_or_else(|problem| problem.answer_at(request.uri().path()));
+    answer::finish(request.method(), response, started.elapsed())
 }
 
 async fn serve(relay: &Relay, request: &Request) -> Result<Response<Body>, Problem> {

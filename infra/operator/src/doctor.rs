@@ -7,7 +7,7 @@ mod local;
 use std::fmt;
 
 use anyhow::{Result, bail};
-use secrecy::SecretString;
+use talkback::config;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl fmt::Display for Report {
 pub async fn run(words: &[&str]) -> Result<Report> {
     let mut url = None;
     // Not an argument: those are for everybody on the machine to read.
-    let key = std::env::var("TALKBACK_KEY").ok().filter(|key| !key.is_empty());
+    let key = config::key();
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         let value = rest.next().map(|value| (*value).to_owned());
@@ -81,7 +81,7 @@ pub async fn run(words: &[&str]) -> Result<Report> {
         }
     }
     match url {
-        Some(url) => deployed::look(&url, key.map(SecretString::from)).await,
+        Some(url) => deployed::look(&url, key).await,
         None => Ok(local::look().await),
     }
 }

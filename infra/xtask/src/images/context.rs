@@ -95,7 +95,7 @@ mod tests {
         let told =
             ["https://me:secret@host.example/radio/talkback.git", "https://host.example/radio/talkback"].map(public);
         assert_eq!(told, [Some("https://host.example/radio/talkback".to_owned()), told[0].clone()]);
-        assert_eq!(["/work/main", "git@host.example:radio/talkback"].map(public), [None, None]);
+        assert_eq!(["/srv/talkback", "git@host.example:radio/talkback"].map(public), [None, None]);
     }
 
     #[test]

@@ -393,10 +393,7 @@ impl Counted {
             let has = |word: &str| text.lines().filter(|line| line.contains(word)).count();
             counted.panics += has("panicked at");
             counted.direct += has("part called without the database");
-            counted.invocations += has("batch taken in");
-            if log.file_name().is_some_and(|name| name == "bridge.log") {
-                counted.invocations += has("a batch goes back");
-            }
+            counted.invocations += has("batch taken in") + has("a batch goes back");
             counted.complaints += has("\"WARN\"") + has("\"ERROR\"");
         }
         counted
