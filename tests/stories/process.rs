@@ -17,5 +17,6 @@ mod main_job;
 mod outages;
 mod reckoning;
 mod repeats;
+mod ticks;
 mod traffic;
 pub mod works;

@@ -10,14 +10,15 @@ use groupme_sim::{Bot, Fault, Sim, SimConfig, What};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use talkback::broker::Props;
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep_until};
 use xtask::children::Child;
 use xtask::images::Tool;
 use xtask::pids::Ledger;
 
-use super::emulator::{Emulator, Invoker, folder, program, start};
+use super::emulator::{Emulator, folder, program, start};
 use super::functions::{Functions, Launch};
+use super::ticks::{Clock, tick};
 use super::traffic::Message;
 use crate::gallery::Gallery;
 use crate::station::{KEY, MEMBER, TOKEN, connect, new_database, required, sha256};
@@ -329,15 +330,6 @@ impl Works {
     }
 }
 
-/// What ticks, until it is dropped.
-struct Clock(JoinHandle<()>);
-
-impl Drop for Clock {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 pub(super) fn environment(
     setup: &Setup,
     gallery: &Gallery,
@@ -363,30 +355,6 @@ pub(super) fn environment(
     }
     vars.extend(setup.vars.iter().cloned());
     vars.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// Invokes the dispatcher again and again, once for each of its processes. The emulator never says that a process
-/// died with an invocation; Lambda does. So an invocation is left alone when another process has started.
-async fn tick(invoker: Invoker, mut started: tokio::sync::mpsc::UnboundedReceiver<&'static str>) {
-    let mut turns = JoinSet::new();
-    while let Some(function) = started.recv().await {
-        if function == "dispatcher" {
-            let invoker = invoker.clone();
-            turns.spawn(async move {
-                let event = json!({
-                    "version": "0", "id": "0", "detail-type": "Scheduled Event", "source": "aws.events",
-                    "account": "123456789012", "time": "2026-01-01T00:00:00Z", "region": "us-east-1", "resources": [],
-                    "detail": {},
-                });
-                // A failed one comes again, as the next minute would, but not at once.
-                let mut again = interval(Duration::from_millis(100));
-                again.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                while invoker.invoke("dispatcher", &event, PATIENCE).await.is_some() {
-                    again.tick().await;
-                }
-            });
-        }
-    }
 }
 
 /// Asks again and again until the answer is there.

@@ -13,6 +13,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 use xtask::servers::{Postgres, PostgresOptions, RabbitMq, RabbitMqOptions};
 
+use super::counted::Counted;
 use super::disk::{self, Disk, move_to_small_disk};
 use crate::attack::{Tally, measures};
 use crate::process::chance::Chance;
@@ -373,29 +374,5 @@ async fn press(works: &Works, message: Message, in_flight: &AtomicUsize, at_once
         refused += 1;
         assert!(begun.elapsed() < PATIENCE, "a door never said yes to {} ({:?})", message.uid, message.door);
         sleep(Duration::from_millis(200)).await;
-    }
-}
-
-/// What the logs say.
-struct Counted {
-    panics: usize,
-    invocations: usize,
-    direct: usize,
-    complaints: usize,
-}
-
-impl Counted {
-    fn of(works: &Works) -> Self {
-        let mut counted = Self { panics: 0, invocations: 0, direct: 0, complaints: 0 };
-        for log in std::fs::read_dir(&works.folder).unwrap() {
-            let log = log.unwrap().path();
-            let text = std::fs::read_to_string(&log).unwrap_or_default();
-            let has = |word: &str| text.lines().filter(|line| line.contains(word)).count();
-            counted.panics += has("panicked at");
-            counted.direct += has("part called without the database");
-            counted.invocations += has("batch taken in") + has("a batch goes back");
-            counted.complaints += has("\"WARN\"") + has("\"ERROR\"");
-        }
-        counted
     }
 }
