@@ -109,3 +109,32 @@ fn age(seconds: f64) -> String {
         s => format!("{:.0} days", s / 86400.0),
     }
 }
+
+/// When the chat last called back about a line of a room, in seconds.
+fn heard(room: &str, callback: Option<f64>) -> Finding {
+    match callback {
+        Some(ago) => Finding::Well(format!("{room}: the last came {} ago", age(ago))),
+        None => Finding::Ill(
+            format!("{room}: none ever came"),
+            "set the bot's callback URL (dev.groupme.com/bots) and say something in the room".to_owned(),
+        ),
+    }
+}
+
+/// When a function last worked, in seconds. Only the dispatcher always has something to do.
+fn ran(function: &str, last: Option<f64>) -> Finding {
+    match last {
+        Some(ago) if function == "dispatcher" && ago > 180.0 => Finding::Ill(
+            format!("last worked {} ago", age(ago)),
+            "nothing waiting is posted: is its schedule (or talkback-host) running? see its log".to_owned(),
+        ),
+        Some(ago) => Finding::Well(format!("last worked {} ago", age(ago))),
+        None if function == "dispatcher" => Finding::Ill(
+            "never worked".to_owned(),
+            "start it: the schedule invokes it each minute, talkback-host has it inside".to_owned(),
+        ),
+        None => {
+            Finding::Unknown("never worked: nothing came by RabbitMQ yet, or its mapping is not enabled".to_owned())
+        }
+    }
+}

@@ -31,8 +31,8 @@ impl Relay {
         let Some(depths) = depths else { return };
         let depths = depths.ok().and_then(Result::ok);
         metrics::UP.set(&["rabbitmq"], f64::from(u8::from(depths.is_some())));
-        let depths = depths.iter().flatten().map(|(queue, depth)| (vec![*queue], f64::from(*depth)));
-        set_all(&metrics::BROKER_QUEUE, depths);
+        let depths = depths.iter().flatten().map(|(queue, depth)| ([*queue], f64::from(*depth)));
+        metrics::BROKER_QUEUE.set_all(depths);
     }
 }
 
@@ -45,23 +45,18 @@ fn tell(gauges: Option<&Gauges>) {
     let queues = || gauges.iter().flat_map(|gauges| &gauges.queues);
     #[allow(clippy::cast_precision_loss)]
     let number = |count: i64| count as f64;
-    set_all(&metrics::QUEUE_DEPTH, queues().map(|(room, depth, _)| (vec![room.as_str()], number(*depth))));
-    set_all(&metrics::QUEUE_OLDEST, queues().map(|(room, _, age)| (vec![room.as_str()], *age)));
-    set_all(&metrics::ROOM_PAUSED, rooms().map(|of| (vec![of.room.as_str()], of.paused)));
-    set_all(&metrics::ROOM_SUSPENDED, rooms().map(|of| (vec![of.room.as_str()], f64::from(u8::from(of.suspended)))));
-    set_all(&metrics::CONFIRMATIONS_MISSING, rooms().map(|of| (vec![of.room.as_str()], number(of.unconfirmed))));
-    set_all(&metrics::DELIVERIES_FAILED, rooms().map(|of| (vec![of.room.as_str()], number(of.failed))));
-    let heard = rooms().filter_map(|of| Some((vec![of.room.as_str()], of.callback_age?)));
-    set_all(&metrics::CALLBACK_AGE, heard);
+    metrics::QUEUE_DEPTH.set_all(queues().map(|(room, depth, _)| ([room.as_str()], number(*depth))));
+    metrics::QUEUE_OLDEST.set_all(queues().map(|(room, _, age)| ([room.as_str()], *age)));
+    metrics::ROOM_PAUSED.set_all(rooms().map(|of| ([of.room.as_str()], of.paused)));
+    metrics::ROOM_SUSPENDED.set_all(rooms().map(|of| ([of.room.as_str()], f64::from(u8::from(of.suspended)))));
+    metrics::CONFIRMATIONS_MISSING.set_all(rooms().map(|of| ([of.room.as_str()], number(of.unconfirmed))));
+    metrics::DELIVERIES_FAILED.set_all(rooms().map(|of| ([of.room.as_str()], number(of.failed))));
+    let heard = rooms().filter_map(|of| Some(([of.room.as_str()], of.callback_age?)));
+    metrics::CALLBACK_AGE.set_all(heard);
     let functions = gauges.iter().flat_map(|gauges| &gauges.functions);
-    set_all(&metrics::FUNCTION_AGE, functions.map(|(function, age)| (vec![function.as_str()], *age)));
-    let server = |value: fn(&Gauges) -> f64| gauges.map(|gauges| (Vec::new(), value(gauges)));
-    set_all(&metrics::DATABASE_CONNECTIONS, server(|gauges| gauges.server.0));
-    set_all(&metrics::DATABASE_CONNECTIONS_MAX, server(|gauges| gauges.server.1));
-    set_all(&metrics::DATABASE_SIZE, server(|gauges| gauges.server.2));
-}
-
-fn set_all<'a>(metric: &metrics::Metric, series: impl IntoIterator<Item = (Vec<&'a str>, f64)>) {
-    let series: Vec<(Vec<&str>, f64)> = series.into_iter().collect();
-    metric.set_all(series.iter().map(|(labels, value)| (labels.as_slice(), *value)));
+    metrics::FUNCTION_AGE.set_all(functions.map(|(function, age)| ([function.as_str()], *age)));
+    let server = |value: fn(&Gauges) -> f64| gauges.map(|gauges| ([], value(gauges)));
+    metrics::DATABASE_CONNECTIONS.set_all(server(|gauges| gauges.server.0));
+    metrics::DATABASE_CONNECTIONS_MAX.set_all(server(|gauges| gauges.server.1));
+    metrics::DATABASE_SIZE.set_all(server(|gauges| gauges.server.2));
 }

@@ -47,6 +47,11 @@ x as (
 update deliveries d set state = 'held', cause = 'its source is muted', held_by = x.mute, due_at = null, deliver_by = null
 from x where d.id = x.id";
 
+/// Whether a mute is at work, or holds something still: else a sweep has nothing to do with them.
+const AT_WORK: &str = "
+select exists (select 1 from mutes where not let_go)
+       or exists (select 1 from deliveries where state = 'held' and held_by > 0)";
+
 const UNMUTE: &str = "
 update mutes set ended_at = clock_timestamp(), ended_by_sealed = $2, told = true
 where pattern = $1 and ended_at is null and (until is null or until > clock_timestamp()) returning id";
@@ -117,6 +122,7 @@ pub(super) const STATEMENTS: &[Statement] = &[
     ("mute", MUTE),
     ("hold", HOLD),
     ("hold_late", HOLD_LATE),
+    ("mutes_at_work", AT_WORK),
     ("unmute", UNMUTE),
     ("mutes_over_holding", OVER_HOLDING),
     ("let_go_of_held", LET_GO),
@@ -219,6 +225,9 @@ pub struct Over {
 impl Store {
     /// Holds what slipped past a mute that began, and lets go what those hold that are over.
     pub(super) async fn sweep_mutes(&self) -> Result<(), StoreError> {
+        if !self.rows(AT_WORK, &[]).await?.first().map_or(Ok(false), |row| row.try_get(0))? {
+            return Ok(());
+        }
         self.rows(HOLD_LATE, &[]).await?;
         let over = self.rows(OVER_HOLDING, &[]).await?;
         let over = over.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;

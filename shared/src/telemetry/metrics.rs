@@ -94,9 +94,9 @@ impl Metric {
     }
 
     /// Says what all its series are now: those that are not among them are gone.
-    pub fn set_all<'a>(&self, series: impl IntoIterator<Item = (&'a [&'a str], f64)>) {
+    pub fn set_all<'a, L: AsRef<[&'a str]>>(&self, series: impl IntoIterator<Item = (L, f64)>) {
         self.lock().clear();
-        series.into_iter().for_each(|(labels, number)| self.set(labels, number));
+        series.into_iter().for_each(|(labels, number)| self.set(labels.as_ref(), number));
     }
 
     /// Takes note of one value of a histogram.

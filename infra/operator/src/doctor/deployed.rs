@@ -7,7 +7,7 @@ use talkback::config::Settings;
 
 use super::Finding::{Ill, Unknown, Well};
 use super::groupme::{ahead, client};
-use super::{Finding, Report, age, clock, groupme};
+use super::{Report, age, clock, groupme, heard, ran};
 
 /// A token that nobody has.
 const NOBODYS: &str = "doctor-asks-whether-anybody-is-let-in";
@@ -131,26 +131,5 @@ fn inside(health: &Value, asked: bool, report: &mut Report) {
             },
         );
     }
-    report.note("dispatcher", ran(health["functions"]["dispatcher"]["last_ran_s"].as_f64()));
-}
-
-pub(super) fn heard(room: &str, callback: Option<f64>) -> Finding {
-    match callback {
-        Some(ago) => Well(format!("{room}: the last came {} ago", age(ago))),
-        None => Ill(
-            format!("{room}: none ever came"),
-            "set the bot's callback URL (dev.groupme.com/bots) and say something in the room".to_owned(),
-        ),
-    }
-}
-
-fn ran(last: Option<f64>) -> Finding {
-    match last {
-        Some(ago) if ago <= 180.0 => Well(format!("last worked {} ago", age(ago))),
-        Some(ago) => Ill(
-            format!("last worked {} ago", age(ago)),
-            "nothing waiting is posted: is its schedule (or talkback-host) running? see its log".to_owned(),
-        ),
-        None => Ill("never worked".to_owned(), "enable its schedule: once a minute".to_owned()),
-    }
+    report.note("dispatcher", ran("dispatcher", health["functions"]["dispatcher"]["last_ran_s"].as_f64()));
 }

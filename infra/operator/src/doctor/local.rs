@@ -9,8 +9,7 @@ use talkback::store::gauges::Gauges;
 use tokio::time::timeout;
 
 use super::Finding::{Ill, Unknown, Well};
-use super::deployed::heard;
-use super::{Finding, Report, age, clock, groupme};
+use super::{Report, age, clock, groupme, heard, ran};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -172,20 +171,5 @@ fn tell(gauges: &Gauges, report: &mut Report) {
     for function in ["dispatcher", "rabbitmq-consumer"] {
         let last = gauges.functions.iter().find(|(name, _)| name == function).map(|(_, age)| *age);
         report.note(function, ran(function, last));
-    }
-}
-
-fn ran(function: &str, last: Option<f64>) -> Finding {
-    match last {
-        Some(ago) if function == "dispatcher" && ago > 180.0 => Ill(
-            format!("last worked {} ago", age(ago)),
-            "nothing waiting is posted: is its schedule (or talkback-host) running? see its log".to_owned(),
-        ),
-        Some(ago) => Well(format!("last worked {} ago", age(ago))),
-        None if function == "dispatcher" => Ill(
-            "never worked".to_owned(),
-            "start it: the schedule invokes it each minute, talkback-host has it inside".to_owned(),
-        ),
-        None => Unknown("never worked: nothing came by RabbitMQ yet, or its mapping is not enabled".to_owned()),
     }
 }
