@@ -52,7 +52,7 @@ async fn answer(asked: &Asked<'_>) -> Result<Said, StoreError> {
     };
     if banned.withdrawn > 0 {
         let waited = count(i64::try_from(banned.withdrawn).unwrap_or(i64::MAX), "queued delivery");
-        text += &format!(" Withdrawn: {}.", waited.replace("deliverys", "deliveries"));
+        text += &format!(" Withdrawn: {waited}.");
     }
     if banned.in_the_air {
         text += IN_THE_AIR;

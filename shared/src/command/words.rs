@@ -101,15 +101,26 @@ pub fn masked(address: &str) -> String {
     }
 }
 
-/// So many of them, in words: `1 message`, `3 messages`.
+/// So many of them, in words: `1 message`, `3 messages`, `2 deliveries`.
 #[must_use]
 pub fn count(n: i64, one: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+    match one.strip_suffix('y') {
+        _ if n == 1 => format!("1 {one}"),
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{n} {stem}ies"),
+        _ => format!("{n} {one}s"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn so_many_are_said_as_people_say_it() {
+        let said = [(1, "message"), (0, "message"), (2, "delivery"), (1, "delivery"), (3, "send key"), (2, "day")];
+        let said = said.map(|(n, one)| count(n, one));
+        assert_eq!(said, ["1 message", "0 messages", "2 deliveries", "1 delivery", "3 send keys", "2 days"]);
+    }
 
     fn split_to(line: &str, words: &[&str]) {
         assert_eq!(split(line), words, "{line}");
