@@ -265,6 +265,34 @@ async fn the_exact_text_confirms_the_oldest_of_equal_parts() {
     station.end().await;
 }
 
+/// While its caller was frozen its producer took over, and its lines are there before its record.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_room_shows_of_a_message_that_has_begun_is_not_said_again() {
+    let rooms = usual_rooms("10s", 1);
+    let station = Station::with(Setup { callbacks: false, rooms, ..Setup::default() }).await;
+    let body = "All work and no play makes Jack a dull boy. ".repeat(50);
+    let messages = ["first", "second"].map(|uid| {
+        let image = "https://i.groupme.com/1.png";
+        let body = json!({ "body": body.trim(), "images": [image], "wbor_message_id": uid });
+        Station::message("source.standard", &body)
+    });
+    station.consume(&messages).await;
+    let said = "select m.given_uid || ' ' || p.n || ' ' || p.state from parts p join deliveries d on d.id = p.delivery \
+                join messages m using (uid) where p.state <> 'waiting' order by d.qseq, p.n";
+    assert_eq!(station.column(said).await, ["first 1 sent"]);
+    let texts = station.column("select text from parts order by delivery, n").await;
+    assert!(texts[1].starts_with("(2/3)") && texts[1] == texts[5], "{texts:?}");
+    // Its like of the other, which nobody has begun, is another matter; so is a picture, which any message may show.
+    let shown =
+        json!({ "sender_type": "bot", "attachments": [{ "type": "image", "url": "https://i.groupme.com/1.png" }] });
+    station.call_all(&[bots_line("a", &texts[1]), bots_line("b", &texts[1]), line_with("c", "", shown)]).await;
+    station.call_all(&[bots_line("d", &texts[2]), bots_line("e", &texts[6])]).await;
+    assert_eq!(station.column(said).await, ["first 1 sent", "first 2 confirmed", "first 3 confirmed"]);
+    let counted = "select sent || ' ' || confirmed || ' ' || state from deliveries order by qseq";
+    assert_eq!(station.column(counted).await, ["3 2 sending", "0 0 queued"]);
+    station.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_confirms_only_in_its_own_group() {
     let setup = Setup { callbacks: false, ..two_rooms() };
