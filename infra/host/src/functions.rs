@@ -126,3 +126,44 @@ fn context(limit: Duration) -> Context {
     context.deadline = end.duration_since(UNIX_EPOCH).map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX));
     context
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::Arc;
+
+    use talkback::telemetry::metrics::text;
+    use tokio::task::{LocalSet, yield_now};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_panic_and_an_endless_invocation_fail_alone_and_are_counted() {
+        let failures = || text().lines().find(|line| line.contains("\"story\"")).map(str::to_owned);
+        LocalSet::new()
+            .run_until(async {
+                assert_eq!(within(LONG, "story", async { 7 }).await, Some(7));
+                assert_eq!(failures(), None);
+                let panics = async || -> u8 { panic!("a fault of ours") };
+                assert_eq!(within(LONG, "story", panics()).await, None);
+                let held = Arc::new(());
+                let endless = {
+                    let held = Arc::clone(&held);
+                    async move {
+                        let _held = held;
+                        pending::<u8>().await
+                    }
+                };
+                assert_eq!(within(Duration::from_millis(1), "story", endless).await, None);
+                // Cut off, it does not go on behind the answer.
+                while Arc::strong_count(&held) > 1 {
+                    yield_now().await;
+                }
+                assert_eq!(within(LONG, "story", async { 8 }).await, Some(8));
+            })
+            .await;
+        assert!(failures().unwrap().ends_with("{function=\"story\"} 2"), "{:?}", failures());
+    }
+}

@@ -38,14 +38,18 @@ pub struct Heard {
 }
 
 /// Runs after the group's advisory lock, with a snapshot younger than it: two lines with one text cannot both choose
-/// the same part and leave the other unconfirmed. Matches the oldest part still unconfirmed with that text over all
-/// rooms of the group (two bots in one group get the same callback); if there is none, one that was judged absent and
-/// waits to be posted again: what the room shows is so, whatever was judged. Then a text, not yet claimed, of what has
-/// begun: while its caller was frozen its producer took over, and said more of it than was asked of us; the record is
-/// still on its way. What is said of a picture or of what is missing is said of others too, so it tells nothing here. A
-/// line known only from a producer's record is heard as if it were new: a record confirms nothing. Locks delivery, then part. A part in the air is out of it now,
-/// so that nobody will claim it again: the row of its call is written here, in case that its caller died; a living one
-/// completes it.
+/// the same part and leave the other unconfirmed.
+///
+/// Matches the oldest part still unconfirmed with that text over all rooms of the group (two bots in one group get the
+/// same callback), but first what was answered as posted, then what is in the air, and only then a call that a newer one
+/// has followed and nobody answered: perhaps it was never made, and if the other's line were taken for it, nobody would
+/// say it again. If there is none, one that was judged absent and waits to be posted again: what the room shows is so,
+/// whatever was judged. Then a later text, not yet claimed, of what has begun: while its caller was frozen its producer
+/// took over and said all of it, and the record is still on its way. (A picture, or a notice of what is missing, may be
+/// another message's.) A line known only from a producer's record is heard as if it were new: a record confirms nothing.
+///
+/// Locks delivery, then part. A part in the air is out of it now, so that nobody will claim it again: the row of its call
+/// is written here, in case that its caller died; a living one completes it.
 const HEAR: &str = "
 with t as materialized (select clock_timestamp() as now),
 fresh as materialized (
@@ -54,7 +58,11 @@ asked as materialized (
   select p.delivery, p.n from fresh, parts p
   where p.room in (select name from rooms where group_id = $1) and p.fingerprint = any($9::bytea[])
     and (p.state in ('posting', 'sent', 'unconfirmed') or p.state = 'waiting' and p.attempt > 0)
-  order by p.state = 'waiting', p.claimed_at limit 1),
+  order by case when p.state = 'sent' then 0 when p.state = 'waiting' then 3
+                when p.state = 'unconfirmed' or exists (
+                  select 1 from parts o where o.room = p.room and o.fingerprint = p.fingerprint and o.state = 'posting'
+                    and o.claimed_at > p.claimed_at) then 2
+                else 1 end, p.claimed_at limit 1),
 hit as materialized (
   select delivery, n from asked
   union all (
@@ -62,7 +70,7 @@ hit as materialized (
     join deliveries d on d.room = r.name and d.state in ('queued', 'sending') and d.prio in (0, 1, 2) and d.begun
     join parts p on p.delivery = d.id
     where not exists (select 1 from asked) and r.group_id = $1 and p.fingerprint = any($9::bytea[])
-      and p.state = 'waiting' and p.attempt = 0 and p.kind in ('text', 'closing')
+      and p.state = 'waiting' and p.attempt = 0 and p.n > 1 and p.kind in ('text', 'closing')
     order by d.qseq limit 1)),
 d0 as materialized (select d.id from deliveries d where d.id = (select delivery from hit) for no key update),
 old as materialized (

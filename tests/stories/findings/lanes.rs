@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use talkback::amqp_event::read_event;
+use talkback::chat::Line;
 use talkback::relay::Relay;
 use talkback::relay::dispatch::Budget;
 use talkback::store::lanes::{Claim, Claimed, Outcome};
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::lanes::{called, message, record_and_claim, record_and_release};
 use crate::rules::sources;
-use crate::station::{Setup, Station, two_rooms, usual_rooms};
+use crate::station::{GROUP, Setup, Station, two_rooms, usual_rooms};
 
 async fn accept(relay: &Relay, messages: &[Value]) {
     let records = read_event(&Station::batch(messages)).unwrap();
@@ -246,6 +247,41 @@ async fn a_statement_that_was_ended_for_a_deadlock_is_done_again() {
         relay.store.release("holder").await.unwrap();
     }
     panic!("five times it was not the one that was ended");
+}
+
+/// Chaos, interleavings 2394170845: two alarms with the same words, and the first one's caller died before its call. The
+/// line of the second, taken for the first, would leave that one unsaid.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_is_taken_for_the_call_that_explains_it_before_one_that_nobody_answered() {
+    for is_answered in [false, true] {
+        let rooms = usual_rooms("1ms", 1000).replace("burst = 1000", "burst = 1000\ndress = \"plain\"");
+        let station = Station::with(Setup { rooms, callbacks: false, ..Setup::default() }).await;
+        let relay = station.relay("tests");
+        let alarm = |uid: &str, priority: &str| {
+            let body = json!({ "body": "power failed", "wbor_message_id": uid, "priority": priority });
+            Station::message("source.standard", &body)
+        };
+        accept(&relay, &[alarm("first", "normal")]).await;
+        claimed(&relay, "dead").await;
+        accept(&relay, &[alarm("second", "high")]).await;
+        let over = "update lanes set lease_until = clock_timestamp() - interval '1 s'";
+        station.db().await.batch_execute(over).await.unwrap();
+        let second = claimed(&relay, "alive").await;
+        if is_answered {
+            record_and_claim(&relay, "alive", &called(&second, Outcome::Posted)).await.unwrap();
+        }
+        let hear = async |id: &str| {
+            let line = json!({ "group_id": GROUP, "id": id, "sender_type": "bot", "text": "power failed" });
+            relay.hear(&Line::read(&line).unwrap()).await.unwrap();
+            let states = "select m.given_uid || ' ' || p.state from parts p join deliveries d on d.id = p.delivery \
+                          join messages m using (uid) order by d.id";
+            station.column(states).await
+        };
+        assert_eq!(hear("1").await, ["first posting", "second confirmed"]);
+        // It was made all the same, and shows late.
+        assert_eq!(hear("2").await, ["first confirmed", "second confirmed"]);
+        station.end().await;
+    }
 }
 
 #[test]
