@@ -99,7 +99,7 @@ fn everything_has_ended_as_it_says(town: &Town, ended: &[Ended]) -> Held {
             "unconfirmed" => parts.iter().all(|part| part.seen > 0 || unsure(part)),
             // Refused, or it alone kept failing.
             "failed" => told("refused") || parts.iter().any(|part| part.calls.len() > 3),
-            "expired" => message.expires,
+            "expired" => town.now() >= message.expires_at,
             "withdrawn" => message.deliver_by.is_some(),
             _ => false,
         };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use talkback::amqp_event::read_event;
+use talkback::message::Priority;
 use talkback::relay::Relay;
 use tokio::time::Instant;
 use tokio_postgres::{Client, Statement};
@@ -107,8 +108,9 @@ pub struct Call {
 /// A message that Talkback has said yes to.
 pub struct Message {
     pub uid: String,
-    pub priority: u8,
-    pub expires: bool,
+    pub priority: Priority,
+    /// When it is too old to be begun: as told, or by its priority.
+    pub expires_at: Moment,
     pub deliver_by: Option<Moment>,
     pub rooms: Vec<Kind>,
 }
@@ -268,21 +270,23 @@ impl Town {
         if rooms.is_empty() {
             rooms.push(chance.one_of(&KINDS));
         }
-        let priority = chance.one_of(&[0, 0, 0, 1, 2]);
+        let priority =
+            chance.one_of(&[Priority::Normal, Priority::Normal, Priority::Normal, Priority::High, Priority::Urgent]);
         // Alarms repeat: some say the same. Only where lines come back at once can one tell which is which.
         let same = rooms == [Kind::Prompt] && chance.within(0..2) == 0;
         let words = if same { "power failed".to_owned() } else { uid.clone() };
         let parts = if same { 1 } else { chance.one_of(&[1, 1, 2, 3]) };
         let body = if parts == 1 { words } else { format!("{words} ").repeat(700 * parts / (words.len() + 1)) };
-        let word = ["normal", "high", "urgent"][usize::from(priority)];
+        let word = priority.as_str();
         let mut message = json!({
             "body": body, "wbor_message_id": uid, "priority": word,
             "rooms": rooms.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
         });
         let expires = chance.within(0..6) == 0;
-        let now = jiff::Timestamp::now();
+        let age = if expires { Duration::from_secs(40) } else { priority.age() };
+        let (expires_at, now) = (self.now() + age, jiff::Timestamp::now());
         if expires && number.is_none() {
-            message["expires_at"] = json!((now + Duration::from_secs(40)).to_string());
+            message["expires_at"] = json!((now + age).to_string());
         } else if expires {
             return Ok(());
         }
@@ -299,7 +303,7 @@ impl Town {
         self.note(format!("accept {uid}, {parts} parts, {word}, in {rooms:?}"));
         if number.is_none() {
             self.total.messages += 1;
-            self.messages.push(Message { uid, priority, expires, deliver_by, rooms });
+            self.messages.push(Message { uid, priority, expires_at, deliver_by, rooms });
         }
         Ok(())
     }
