@@ -227,7 +227,7 @@ impl Relay {
             command: word.and_then(command::find).map(|command| command.name),
             fingerprints: line.is_bot().then(|| self.fingerprints(line)),
         };
-        let heard = self.store.hear(&stored).await?;
+        let heard = self.store.hear(&stored, self.settings.lanes.window).await?;
         if let Some(uid) = &heard.confirmed {
             tracing::info!(uid, learnt_by, "part confirmed");
         }

@@ -1,4 +1,6 @@
 //! A line said in the room: stored once, and taken as proof of the part that it is.
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::Statement;
@@ -48,6 +50,9 @@ pub struct Heard {
 /// took over and said all of it, and the record is still on its way. (A picture, or a notice of what is missing, may be
 /// another message's.) A line known only from a producer's record is heard as if it were new: a record confirms nothing.
 ///
+/// A first part that shows after its producer's time, though nobody of ours has told that it posted it, may be the
+/// producer's: the rest waits `$10` for its lines and its record, else both would say it.
+///
 /// Locks delivery, then part. A part in the air is out of it now, so that nobody will claim it again: the row of its call
 /// is written here, in case that its caller died; a living one completes it.
 const HEAR: &str = "
@@ -86,14 +91,17 @@ d as (
     sent = d.sent + (p.was <> 'sent')::int,
     unsure = d.unsure - (p.was = 'unconfirmed')::int,
     cause = 'seen in the room',
-    blocked_until = case when p.was = 'posting' then null else d.blocked_until end,
+    blocked_until = case when p.was <> 'sent' and d.state in ('queued', 'sending') and d.deliver_by <= t.now
+                              and d.sent + d.unsure - (p.was = 'unconfirmed')::int = 0
+                           then t.now + make_interval(secs => $10)
+                         when p.was = 'posting' then null else d.blocked_until end,
     state = case when d.confirmed + 1 >= d.parts then 'confirmed'
                  when d.state not in ('sent', 'confirmed') and d.sent + (p.was <> 'sent')::int >= d.parts then 'sent'
                  when d.state in ('sending', 'queued')
                       and d.sent + (p.was <> 'sent')::int + d.unsure - (p.was = 'unconfirmed')::int >= d.parts
                    then 'unconfirmed'
                  when d.state = 'queued' then 'sending' else d.state end
-  from p where d.id = p.delivery returning d.id, d.uid),
+  from p, t where d.id = p.delivery returning d.id, d.uid),
 trace as (
   insert into api_calls (uid, room, channel, operation, delivery, part, attempt, token, outcome, error)
   select d.uid, old.room, r.channel, 'post', old.delivery, old.n, old.attempt, old.token, 'unknown',
@@ -130,18 +138,20 @@ impl Store {
         self.rows(DELETED, &[&group, &line]).await.map(drop)
     }
 
-    /// Stores a line and confirms with it; a repeat does nothing, and says so.
-    pub async fn hear(&self, line: &Line<'_>) -> Result<Heard, StoreError> {
-        self.again(|| self.hear_once(line)).await
+    /// Stores a line and confirms with it; a repeat does nothing, and says so. `window`: how long the rest of a message
+    /// waits whose first part may have been its producer's.
+    pub async fn hear(&self, line: &Line<'_>, window: Duration) -> Result<Heard, StoreError> {
+        self.again(|| self.hear_once(line, window)).await
     }
 
-    async fn hear_once(&self, line: &Line<'_>) -> Result<Heard, StoreError> {
+    async fn hear_once(&self, line: &Line<'_>, window: Duration) -> Result<Heard, StoreError> {
         let client = self.client().await?;
         let result = self
             .limit(async {
                 let lock = client.prepare_cached(LOCK_GROUP).await?;
                 let hear = client.prepare_cached(HEAR).await?;
-                let params: [&(dyn tokio_postgres::types::ToSql + Sync); 9] = [
+                let window = window.as_secs_f64();
+                let params: [&(dyn tokio_postgres::types::ToSql + Sync); 10] = [
                     &line.group,
                     &line.id,
                     &line.created_at,
@@ -151,6 +161,7 @@ impl Store {
                     &line.payload_sealed,
                     &line.command,
                     &line.fingerprints,
+                    &window,
                 ];
                 let group: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&line.group];
                 let (begun, locked, row) = tokio::join!(

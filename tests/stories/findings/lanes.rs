@@ -284,6 +284,55 @@ async fn a_line_is_taken_for_the_call_that_explains_it_before_one_that_nobody_an
     }
 }
 
+/// Chaos, producers-processes 3164233259: the caller froze before its send, and the producer took over. Its first line
+/// came back while it was saying the rest, which we said at the same moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_producer_begins_to_say_while_our_caller_is_frozen_waits_for_the_rest_of_it() {
+    let station = Station::with(Setup { rooms: usual_rooms("1ms", 1000), callbacks: false, ..Setup::default() }).await;
+    let relay = station.relay("tests");
+    let db = station.db().await;
+    let long = |uid: &str| {
+        let body = "All work and no play makes Jack a dull boy. ".repeat(30);
+        let message = json!({ "body": body.trim(), "wbor_message_id": uid });
+        let headers = json!({ "deliver_by": jiff::Timestamp::now().as_second() + 60 });
+        Station::raw_message("source.standard", message.to_string().as_bytes(), headers)
+    };
+    let seen = async |id: &str, text: &str| {
+        let line = json!({ "group_id": GROUP, "id": id, "sender_type": "bot", "text": text });
+        relay.hear(&Line::read(&line).unwrap()).await.unwrap();
+    };
+    let parts = "select p.n || ' ' || p.state from parts p join deliveries d on d.id = p.delivery \
+                 where d.state not in ('sent', 'confirmed') order by d.id, p.n";
+    let text = "select text from parts where n = 2 order by delivery desc limit 1";
+    // Its own line, in time: the next part goes at once.
+    accept(&relay, &[long("ours")]).await;
+    let first = claimed(&relay, "quick").await;
+    seen("1", &first.text).await;
+    drain(&relay, "quick").await;
+    assert_eq!(station.column(parts).await, Vec::<String>::new());
+    // The producer's time is over, and nobody has told that it posted what shows.
+    accept(&relay, &[long("theirs")]).await;
+    let first = claimed(&relay, "frozen").await;
+    let over = "update deliveries set deliver_by = clock_timestamp() - interval '1 s';
+                update lanes set lease_until = clock_timestamp() - interval '1 s'";
+    db.batch_execute(over).await.unwrap();
+    seen("2", &first.text).await;
+    drain(&relay, "other").await;
+    assert_eq!(station.column(parts).await, ["1 confirmed", "2 waiting"]);
+    seen("3", &station.column(text).await[0]).await;
+    assert_eq!(station.column(parts).await, Vec::<String>::new());
+    // It was ours after all: the rest is late by a window, and not lost.
+    accept(&relay, &[long("late")]).await;
+    let first = claimed(&relay, "dead").await;
+    db.batch_execute(over).await.unwrap();
+    seen("4", &first.text).await;
+    let window = "update deliveries set blocked_until = blocked_until - $1::float8 * interval '1 s'";
+    db.execute(window, &[&relay.settings.lanes.window.as_secs_f64()]).await.unwrap();
+    drain(&relay, "other").await;
+    assert_eq!(station.column(parts).await, Vec::<String>::new());
+    station.end().await;
+}
+
 #[test]
 fn no_uid_of_ours_is_made_from_the_time() {
     let made = sources().into_iter().filter(|(path, text)| {

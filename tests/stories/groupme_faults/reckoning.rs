@@ -291,13 +291,15 @@ impl Reckoning {
     fn pace(&mut self, calls: &[&Call], said: &[Said], last: usize) {
         let (pace, slow_for) = (PACE.as_secs_f64(), SLOW_FOR.as_secs_f64());
         for limited in calls.iter().filter(|call| call.outcome == "limited") {
-            let slow = |call: &Call| call.start > limited.end && call.start < limited.end + slow_for;
+            let end = limited.end + slow_for - ROUNDING;
+            let slow = |call: &Call| call.start > limited.end && call.start < end;
             for pair in calls.windows(2).filter(|pair| pair.iter().all(|call| slow(call) && call.outcome != "unknown"))
             {
                 // A callback may have written the row before the answer came.
                 let gap = pair[1].end - pair[0].start;
                 if gap < 2.0 * pace - ROUNDING {
-                    self.others.push(format!("{gap:.3} s between two calls soon after a rate limit"));
+                    let after = [0, 1].map(|n| pair[n].start - limited.end);
+                    self.others.push(format!("{gap:.3} s between two calls, {after:.3?} s after a rate limit"));
                 }
             }
         }

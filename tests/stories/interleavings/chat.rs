@@ -6,7 +6,7 @@ use talkback::chat::Line;
 use talkback::store::hear::Line as StoredLine;
 use talkback::store::lanes::Claimed;
 
-use super::town::{Held, KINDS, Kind, Moment, Town};
+use super::town::{Held, KINDS, Kind, Moment, Town, WINDOW};
 use crate::process::chance::Chance;
 
 /// What the chat does in time does it within this.
@@ -140,7 +140,7 @@ impl Town {
                 command: None,
                 fingerprints: Some(vec![line.fingerprint()]),
             };
-            self.relay.store.hear(&stored).await.map_err(|error| format!("not heard: {error}"))?;
+            self.relay.store.hear(&stored, WINDOW).await.map_err(|error| format!("not heard: {error}"))?;
             self.heard(at);
         }
         Ok(())
