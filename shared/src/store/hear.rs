@@ -51,7 +51,8 @@ pub struct Heard {
 /// another message's.) A line known only from a producer's record is heard as if it were new: a record confirms nothing.
 ///
 /// A first part that shows after its producer's time, though nobody of ours has told that it posted it, may be the
-/// producer's: the rest waits `$10` for its lines and its record, else both would say it.
+/// producer's: the rest waits `$10` for its lines and its record, else both would say it. What is in the air is judged
+/// no sooner for that.
 ///
 /// Locks delivery, then part. A part in the air is out of it now, so that nobody will claim it again: the row of its call
 /// is written here, in case that its caller died; a living one completes it.
@@ -93,7 +94,7 @@ d as (
     cause = 'seen in the room',
     blocked_until = case when p.was <> 'sent' and d.state in ('queued', 'sending') and d.deliver_by <= t.now
                               and d.sent + d.unsure - (p.was = 'unconfirmed')::int = 0
-                           then t.now + make_interval(secs => $10)
+                           then greatest(case when p.was <> 'posting' then d.blocked_until end, t.now + make_interval(secs => $10))
                          when p.was = 'posting' then null else d.blocked_until end,
     state = case when d.confirmed + 1 >= d.parts then 'confirmed'
                  when d.state not in ('sent', 'confirmed') and d.sent + (p.was <> 'sent')::int >= d.parts then 'sent'

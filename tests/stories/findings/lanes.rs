@@ -321,6 +321,17 @@ async fn what_a_producer_begins_to_say_while_our_caller_is_frozen_waits_for_the_
     assert_eq!(station.column(parts).await, ["1 confirmed", "2 waiting"]);
     seen("3", &station.column(text).await[0]).await;
     assert_eq!(station.column(parts).await, Vec::<String>::new());
+    // Its lines come in another order: what is in the air is judged no sooner for that.
+    accept(&relay, &[long("crossed")]).await;
+    let first = claimed(&relay, "frozen").await;
+    db.batch_execute(over).await.unwrap();
+    let judged = "select blocked_until::text from deliveries where state = 'sending'";
+    let when = station.column(judged).await;
+    seen("5", &station.column(text).await[0]).await;
+    assert_eq!(station.column(parts).await, ["1 posting", "2 confirmed"]);
+    assert_eq!(station.column(judged).await, when);
+    seen("6", &first.text).await;
+    assert_eq!(station.column(parts).await, Vec::<String>::new());
     // It was ours after all: the rest is late by a window, and not lost.
     accept(&relay, &[long("late")]).await;
     let first = claimed(&relay, "dead").await;
