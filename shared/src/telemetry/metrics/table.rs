@@ -78,7 +78,7 @@ pub static ROOM_PAUSED: Metric = gauge(
     "talkback_room_paused_seconds",
     Unit::Seconds,
     &["room"],
-    "For how long a room has been paused (its bot was removed, or by hand) or suspended; 0 where it is open.",
+    "For how long a room has been paused (its bot was removed) or suspended; 0 where it is open.",
 );
 /// Rooms whose address is wrong.
 pub static ROOM_SUSPENDED: Metric = gauge(
